@@ -1,0 +1,42 @@
+"""The ``rift`` command: every room brings its own commands, this module only gathers them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+from riftstream.console import err
+from riftstream.errors import RiftError
+
+ROOMS = ("infra", "streams", "jobs", "features", "models", "serving", "lakehouse", "bench", "riftstream.cli")
+
+app = typer.Typer(
+    name="rift",
+    help="Streaming predictions for League of Legends esports: every prediction is a fact.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def gather() -> typer.Typer:
+    """The command line with the commands of all rooms."""
+    for room in ROOMS:
+        importlib.import_module(f"{room}.commands").register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point: errors of ours become one line and exit code 1, Ctrl-C becomes exit code 130."""
+    try:
+        gather()(standalone_mode=True)
+    except RiftError as error:
+        err.print(f"[red]error:[/red] {error.message}", highlight=False)
+        if error.hint:
+            err.print(f"[dim]{error.hint}[/dim]", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(130)

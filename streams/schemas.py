@@ -1,0 +1,109 @@
+"""The Avro schemas: the only place where a record's shape is written.
+
+Each ``schemas/avro/*.avsc`` holds one record, with the topic that carries it (``topic``) and the field that
+is its key (``key``) as attributes beside the Avro ones (Avro 1.12 specification, "Schema Declaration").
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import fastavro
+
+from riftstream.errors import SchemaError
+
+FOLDER = Path(__file__).parent.parent / "schemas" / "avro"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a record.
+
+    Attributes:
+        name: Field name.
+        type: Avro primitive name, or ``array<string>`` / ``array<double>``.
+        logical: Avro logical type, or an empty string.
+        nullable: Whether null is allowed.
+        unit: Unit of the value, or ``none``.
+        doc: What the field means.
+    """
+
+    name: str
+    type: str
+    logical: str
+    nullable: bool
+    unit: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class RecordSchema:
+    """A record, the topic that carries it, and the field that is its key."""
+
+    name: str
+    topic: str
+    key: str
+    doc: str
+    text: str
+    fields: tuple[Field, ...]
+
+    @property
+    def subject(self) -> str:
+        """Registry subject (TopicNameStrategy)."""
+        return f"{self.topic}-value"
+
+    @cached_property
+    def parsed(self) -> Any:
+        """The schema as fastavro reads and writes it."""
+        return fastavro.parse_schema(json.loads(self.text))
+
+
+def _field(raw: dict[str, Any]) -> Field:
+    kind = raw["type"]
+    nullable = isinstance(kind, list)
+    if nullable:
+        kind = next(branch for branch in kind if branch != "null")
+    logical = ""
+    if isinstance(kind, dict):
+        logical = kind.get("logicalType", "")
+        kind = f"array<{kind['items']}>" if kind["type"] == "array" else kind["type"]
+    return Field(raw["name"], kind, logical, nullable, raw["unit"], raw["doc"])
+
+
+def load(file: Path) -> RecordSchema:
+    """Read one ``.avsc`` file.
+
+    Raises:
+        SchemaError: The file is not a record with topic, key, units and docs.
+    """
+    try:
+        raw = json.loads(file.read_text())
+        fields = tuple(_field(field) for field in raw["fields"])
+        return RecordSchema(raw["name"], raw["topic"], raw["key"], raw["doc"], json.dumps(raw), fields)
+    except (KeyError, ValueError, TypeError) as cause:
+        raise SchemaError(
+            f"{file.name} is not a record schema of ours: {cause!r}.",
+            "It needs topic and key, and a doc and a unit for every field.",
+        ) from cause
+
+
+@lru_cache(maxsize=1)
+def all_schemas() -> dict[str, RecordSchema]:
+    """Every record schema by its topic."""
+    return {schema.topic: schema for schema in map(load, sorted(FOLDER.glob("*.avsc")))}
+
+
+def for_topic(topic: str) -> RecordSchema:
+    """The record that a topic carries.
+
+    Raises:
+        SchemaError: No schema names this topic.
+    """
+    try:
+        return all_schemas()[topic]
+    except KeyError as cause:
+        raise SchemaError(f"No schema in schemas/avro names the topic {topic}.") from cause
