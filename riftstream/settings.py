@@ -22,6 +22,12 @@ def default_home() -> Path:
     return Path(base) / "riftstream"
 
 
+def default_cache() -> Path:
+    """Folder for downloads where ``RIFT_CACHE`` is not set: ``riftstream`` in the user's cache folder (XDG)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "riftstream"
+
+
 class StackFiles(PydanticBaseSettingsSource):
     """Addresses and keys of the running local stack."""
 
@@ -44,6 +50,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RIFT_", extra="ignore")
 
     home: Path = Field(default_factory=default_home, description="Folder that holds all state of the local stack.")
+    cache: Path = Field(
+        default_factory=default_cache,
+        description="Folder for downloads and what is built from them (jars, Flink home, Triton); safe to delete.",
+    )
     data: Path | None = Field(None, description="Folder with real matches (the layout of the public data sets).")
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers.")
@@ -63,6 +73,19 @@ class Settings(BaseSettings):
 
     partitions: int = Field(4, ge=1, description="Partitions of a topic that is created.")
     retention_hours: int = Field(168, ge=1, description="Retention of the topics.")
+
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then what ``rift up`` wrote."""
+        return init_settings, env_settings, StackFiles(settings_cls)
 
 
 @lru_cache(maxsize=1)
