@@ -23,7 +23,7 @@ def default_home() -> Path:
 
 
 def default_cache() -> Path:
-    """Folder for downloads where ``RIFT_CACHE`` is not set: ``riftstream`` in the user's cache folder (XDG)."""
+    """Folder for downloads where ``RIFT_CACHE`` is not set: in the user's cache folder (XDG)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "riftstream"
 
@@ -49,12 +49,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RIFT_", extra="ignore")
 
-    home: Path = Field(default_factory=default_home, description="Folder that holds all state of the local stack.")
+    home: Path = Field(
+        default_factory=default_home, description="Folder that holds all state of the local stack."
+    )
     cache: Path = Field(
         default_factory=default_cache,
-        description="Folder for downloads and what is built from them (jars, Flink home, Triton); safe to delete.",
+        description="Folder for downloads and what is built from them; safe to delete.",
     )
-    data: Path | None = Field(None, description="Folder with real matches (the layout of the public data sets).")
+    data: Path | None = Field(
+        None, description="Folder with real matches (the layout of the public data sets)."
+    )
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers.")
     registry_url: str = Field(
@@ -73,7 +77,6 @@ class Settings(BaseSettings):
 
     partitions: int = Field(4, ge=1, description="Partitions of a topic that is created.")
     retention_hours: int = Field(168, ge=1, description="Retention of the topics.")
-
 
     @classmethod
     def settings_customise_sources(
