@@ -301,7 +301,7 @@ class PredictionLoop:
         return None
 
     def _hold(self, seconds: float) -> None:
-        """Wait without losing the place in the consumer group: paused partitions deliver nothing to a poll."""
+        """Wait without losing the place in the consumer group: polling a paused partition gives nothing."""
         held = self._consumer.assignment()
         self._consumer.pause(held)
         deadline = time.monotonic() + seconds
