@@ -1,0 +1,385 @@
+"""The Iceberg tables: columns from the Avro schemas, made and evolved as one diff, read as Arrow.
+
+A table holds the fields of its record in the order of the ``.avsc`` file, then its own extra columns. This
+order is a contract: the Flink jobs insert by position. All columns are optional, as Flink writes them; what
+must be there is checked by the jobs. Timestamps are ``timestamptz`` in microseconds (UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThanOrEqual
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
+from pyiceberg.transforms import DayTransform, IdentityTransform, Transform
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    ListType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+
+from lakehouse.catalog import connect
+from riftstream.changes import Change
+from riftstream.errors import SchemaError, StackError
+from riftstream.settings import Settings
+from streams.schemas import Field, for_topic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KIND = "table"
+MATCH_EVENTS = "raw.match_events"
+
+_PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
+    "string": StringType,
+    "int": IntegerType,
+    "long": LongType,
+    "double": DoubleType,
+    "boolean": BooleanType,
+    "bytes": BinaryType,
+    "timestamp-millis": TimestamptzType,
+}
+_TRANSFORMS: dict[str, Callable[[], Transform[Any, Any]]] = {
+    "day": DayTransform,
+    "identity": IdentityTransform,
+}
+# Iceberg table specification, "Schema Evolution": the only type changes that old files can be read through.
+_WIDER = {"int": "long", "float": "double"}
+
+SOURCE = (
+    Field("source_topic", "string", "", True, "none", "Topic that the event was read from."),
+    Field("source_partition", "int", "", True, "none", "Partition of that topic."),
+    Field("source_offset", "long", "", True, "none", "Offset in that partition."),
+    Field(
+        "kafka_time",
+        "long",
+        "timestamp-millis",
+        True,
+        "ms since the Unix epoch",
+        "When the broker appended the event.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a table's evolution: add, widen, relax, document or place a column, or set a property."""
+
+    verb: str
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.verb} {self.name}" if self.verb == "document" else f"{self.verb} {self.name} {self.value}"
+        )
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """An Iceberg table as it shall be.
+
+    Attributes:
+        name: ``namespace.table``.
+        topic: Topic whose record gives the columns.
+        extra: Columns after those of the record.
+        partition: Pairs of transform (``day`` or ``identity``) and column.
+        sort: Columns that rewrites sort by, ascending.
+    """
+
+    name: str
+    topic: str
+    extra: tuple[Field, ...] = ()
+    partition: tuple[tuple[str, str], ...] = ()
+    sort: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All columns in order."""
+        return for_topic(self.topic).fields + self.extra
+
+    @property
+    def schema(self) -> Schema:
+        """The columns as an Iceberg schema, ids from 1."""
+        return _schema(self.fields)
+
+    @property
+    def partition_spec(self) -> PartitionSpec:
+        """Partitioning, for tables that are made anew."""
+        return _partition_spec(self.partition, self.schema)
+
+    @property
+    def sort_order(self) -> SortOrder:
+        """Sort order that rewrites follow; writers on the live path do not sort."""
+        fields = (
+            SortField(_id(self.schema, column), IdentityTransform(), SortDirection.ASC, NullOrder.NULLS_LAST)
+            for column in self.sort
+        )
+        return SortOrder(*fields)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Table properties that are kept as they stand here."""
+        return {
+            "comment": for_topic(self.topic).doc,
+            "write.format.default": "parquet",
+            "write.parquet.compression-codec": "zstd",
+            "write.distribution-mode": "none",
+            # A commit every few seconds: without this every version of the metadata stays for ever.
+            "write.metadata.delete-after-commit.enabled": "true",
+            "write.metadata.previous-versions-max": "50",
+        }
+
+
+TABLES = (
+    TableSpec(
+        MATCH_EVENTS,
+        "live-matches",
+        SOURCE,
+        partition=(("day", "event_time"), ("identity", "league")),
+        sort=("match_id", "source_partition", "source_offset"),
+    ),
+)
+
+
+def plan(settings: Settings, tables: Iterable[TableSpec] = TABLES) -> list[Change]:
+    """What has to be done so that the catalog holds these tables.
+
+    Raises:
+        StackError: The catalog does not answer.
+    """
+    catalog = connect(settings)
+    return [change for spec in tables for change in _plan_one(catalog, spec)]
+
+
+def apply(settings: Settings, changes: list[Change], tables: Iterable[TableSpec] = TABLES) -> None:
+    """Make and evolve the tables that ``changes`` (from ``plan``) name.
+
+    Raises:
+        StackError: The catalog does not answer.
+        SchemaError: A table would lose or misread data.
+    """
+    wanted = {change.name for change in changes if change.kind == KIND}
+    catalog = connect(settings)
+    for spec in tables:
+        if spec.name in wanted:
+            _make_or_evolve(catalog, spec)
+
+
+def events(
+    match_id: str,
+    *,
+    until_offset: int | None = None,
+    snapshot_id: int | None = None,
+    settings: Settings | None = None,
+) -> pa.Table:
+    """Accepted events of one match in the order in which they came.
+
+    Args:
+        match_id: The match.
+        until_offset: Newest source offset to read, inclusive; None for all.
+        snapshot_id: Iceberg snapshot to read; None for the newest.
+        settings: Where the lake is; the process's settings by default.
+
+    Returns:
+        An Arrow table with the columns of ``raw.match_events``, sorted by source partition and offset; empty
+        for a match that is not there.
+
+    Raises:
+        StackError: The catalog does not answer, or has no such table.
+    """
+    condition: BooleanExpression = EqualTo("match_id", match_id)  # type: ignore[call-arg, arg-type]
+    if until_offset is not None:
+        newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg, arg-type]
+        condition = And(condition, newest)
+    table = _load(connect(settings), MATCH_EVENTS)
+    if table is None:
+        raise StackError(f"The lake has no table {MATCH_EVENTS}.", "Make it with `rift apply`.")
+    found = table.scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
+    return found.sort_by([("source_partition", "ascending"), ("source_offset", "ascending")])
+
+
+def _type(field: Field, ids: Iterator[int]) -> IcebergType:
+    if field.type.startswith("array<"):
+        item = field.type.removeprefix("array<").removesuffix(">")
+        return ListType(next(ids), _PRIMITIVES[item](), element_required=False)
+    return _PRIMITIVES[field.logical or field.type]()
+
+
+def _doc(field: Field) -> str:
+    # A timestamptz carries its own unit.
+    return field.doc if field.logical or field.unit == "none" else f"{field.doc} Unit: {field.unit}."
+
+
+def _schema(fields: tuple[Field, ...]) -> Schema:
+    # Lists need ids of their own; those come after the columns'.
+    inner = iter(range(len(fields) + 1, 3 * len(fields) + 1))
+    columns = [
+        NestedField(place, field.name, _type(field, inner), required=False, doc=_doc(field))
+        for place, field in enumerate(fields, start=1)
+    ]
+    return Schema(*columns)
+
+
+def _partition_spec(partition: tuple[tuple[str, str], ...], schema: Schema) -> PartitionSpec:
+    fields = (
+        PartitionField(
+            _id(schema, column),
+            1000 + place,
+            _TRANSFORMS[transform](),
+            column if transform == "identity" else f"{column}_{transform}",
+        )
+        for place, (transform, column) in enumerate(partition)
+    )
+    return PartitionSpec(*fields)
+
+
+def _id(schema: Schema, column: str) -> int:
+    return schema.find_field(column).field_id
+
+
+def _load(catalog: Catalog, name: str) -> Table | None:
+    try:
+        return catalog.load_table(name)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return None
+
+
+def _plan_one(catalog: Catalog, spec: TableSpec) -> list[Change]:
+    table = _load(catalog, spec.name)
+    if table is None:
+        parts = ", ".join(f"{transform}({column})" for transform, column in spec.partition) or "nothing"
+        detail = f"{len(spec.fields)} columns of {for_topic(spec.topic).name}, partitioned by {parts}"
+        return [Change(KIND, spec.name, "create", detail)]
+    refused = refusals(spec, table.schema(), table.spec())
+    if refused:
+        return [Change(KIND, spec.name, "refuse", " ".join(refused))]
+    steps = differences(spec, table.schema(), table.properties)
+    return [Change(KIND, spec.name, "update", "; ".join(map(str, steps)))] if steps else []
+
+
+def refusals(spec: TableSpec, current: Schema, partitioning: PartitionSpec) -> list[str]:
+    """Why a table may not become what ``spec`` says: sentences that name the column; empty if it may.
+
+    Args:
+        spec: The table as it shall be.
+        current: Its schema in the catalog.
+        partitioning: Its partition spec in the catalog.
+    """
+    wanted = {column.name: column for column in spec.schema.fields}
+    found = []
+    for column in current.fields:
+        new = wanted.get(column.name)
+        was = str(column.field_type)
+        if new is None:
+            found.append(f"{column.name} would be dropped, and its data with it; leave it in the schema.")
+        elif str(new.field_type) not in (was, _WIDER.get(was)):
+            found.append(
+                f"{column.name} is {was} and cannot become {new.field_type}; add a new column instead."
+            )
+    if _partitions(partitioning, current) != list(spec.partition):
+        found.append("Its partitioning would change, which needs the table to be rewritten.")
+    return found
+
+
+def differences(spec: TableSpec, current: Schema, properties: dict[str, str]) -> list[Step]:
+    """Steps that make a table what ``spec`` says, none where it is so already.
+
+    Args:
+        spec: The table as it shall be.
+        current: Its schema in the catalog.
+        properties: Its properties in the catalog.
+    """
+    before = {column.name: column for column in current.fields}
+    steps = []
+    for column in spec.schema.fields:
+        old = before.get(column.name)
+        if old is None:
+            steps.append(Step("add", column.name, str(column.field_type)))
+            continue
+        if str(old.field_type) != str(column.field_type):
+            steps.append(Step("widen", column.name, str(column.field_type)))
+        if old.required:
+            steps.append(Step("relax", column.name, "optional"))
+        if old.doc != column.doc:
+            steps.append(Step("document", column.name, column.doc or ""))
+    order = [*before, *(column.name for column in spec.schema.fields if column.name not in before)]
+    steps += _placing(order, [column.name for column in spec.schema.fields])
+    for name, value in spec.properties.items():
+        if properties.get(name) != value:
+            steps.append(Step("set", name, value))
+    return steps
+
+
+def _placing(order: list[str], wanted: list[str]) -> list[Step]:
+    """Moves that bring columns into the order in which the jobs insert them."""
+    order = [name for name in order if name in wanted]
+    steps = []
+    for place, name in enumerate(wanted):
+        if order[place] != name:
+            order.remove(name)
+            order.insert(place, name)
+            steps.append(Step("place", name, f"after {wanted[place - 1]}" if place else "first"))
+    return steps
+
+
+def _make_or_evolve(catalog: Catalog, spec: TableSpec) -> None:
+    table = _load(catalog, spec.name)
+    if table is None:
+        catalog.create_namespace_if_not_exists(spec.name.rpartition(".")[0])
+        table = catalog.create_table_if_not_exists(
+            spec.name,
+            spec.schema,
+            partition_spec=spec.partition_spec,
+            sort_order=spec.sort_order,
+            properties=spec.properties | {"format-version": "2"},
+        )
+    refused = refusals(spec, table.schema(), table.spec())
+    if refused:
+        raise SchemaError(f"The table {spec.name} cannot be changed: {' '.join(refused)}")
+    steps = differences(spec, table.schema(), table.properties)
+    if steps:
+        _evolve(table, spec, steps)
+
+
+def _evolve(table: Table, spec: TableSpec, steps: list[Step]) -> None:
+    columns = {column.name: column for column in spec.schema.fields}
+    with table.transaction() as change:
+        with change.update_schema() as update:
+            for step in steps:
+                if step.verb == "add":
+                    update.add_column(step.name, columns[step.name].field_type, columns[step.name].doc)
+                elif step.verb == "widen":
+                    update.update_column(step.name, field_type=columns[step.name].field_type)
+                elif step.verb == "relax":
+                    update.make_column_optional(step.name)
+                elif step.verb == "document":
+                    update.update_column(step.name, doc=step.value)
+                elif step.verb == "place" and step.value == "first":
+                    update.move_first(step.name)
+                elif step.verb == "place":
+                    update.move_after(step.name, step.value.removeprefix("after "))
+        settings = {step.name: step.value for step in steps if step.verb == "set"}
+        if settings:
+            change.set_properties(settings)
+
+
+def _partitions(partitioning: PartitionSpec, schema: Schema) -> list[tuple[str, str]]:
+    return [
+        (str(field.transform), schema.find_column_name(field.source_id) or "")
+        for field in partitioning.fields
+    ]
