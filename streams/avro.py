@@ -180,7 +180,7 @@ _SKIP_LINES = {
 _SKIP_LINES["long"] = _SKIP_LINES["int"]
 
 
-def _plain(schema: str) -> Any:
+def plain_schema(schema: str) -> Any:
     """The schema without logical types, so that timestamps stay integers (ms since the Unix epoch)."""
     raw = json.loads(schema)
 
@@ -306,7 +306,7 @@ class Codec:
         self._decode_all = _decoder(schema.fields, self._names, "dict")
         self._writer_schema = writer_schema
         self._writers: dict[int, Any] = {}
-        self._plain = _plain(schema.text)
+        self._plain = plain_schema(schema.text)
 
     def encode(self, record: Record) -> bytes:
         """One record as a frame.
@@ -379,7 +379,7 @@ class Codec:
         if schema_id not in self._writers:
             if self._writer_schema is None:
                 raise ValueError(f"written with schema id {schema_id}, not {self.schema_id}")
-            self._writers[schema_id] = _plain(self._writer_schema(schema_id))
+            self._writers[schema_id] = plain_schema(self._writer_schema(schema_id))
         body = io.BytesIO(value)
         body.seek(_HEADER)
         record = fastavro.schemaless_reader(body, self._writers[schema_id], self._plain)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,11 +16,25 @@ ROOMS = ("infra", "streams", "jobs", "features", "models", "serving", "lakehouse
 
 app = typer.Typer(
     name="rift",
-    help="Streaming predictions for League of Legends esports: every prediction is a fact.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(importlib.metadata.version("riftstream"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Streaming predictions for League of Legends esports: every prediction is a fact."""
 
 
 def gather() -> typer.Typer:

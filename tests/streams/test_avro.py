@@ -40,7 +40,7 @@ def records(draw: st.DrawFn, schema: RecordSchema) -> dict[str, Any]:
 
 
 def plain(schema: RecordSchema) -> Any:
-    return avro._plain(schema.text)
+    return avro.plain_schema(schema.text)
 
 
 def by_fastavro(schema: RecordSchema, record: dict[str, Any], schema_id: int) -> bytes:
