@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import confluent_kafka as kafka
 
-from riftstream.errors import DeliveryError, StackError
+from riftstream.errors import DeliveryError, SchemaError, StackError
 from riftstream.settings import Settings, get_settings
 from streams.avro import Codec, Record
 from streams.registry import Registry
@@ -106,26 +106,48 @@ class Producer:
             self.send(record)
 
     def send_bytes(
-        self, value: bytes | None, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+        self,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        on_delivery: Callable[[kafka.KafkaError | None], None] | None = None,
+        patience: float | None = None,
     ) -> None:
-        """Hand over bytes as they are: a frame that was encoded before, or a dead letter's."""
+        """Hand over bytes as they are: a frame that was encoded before, or a dead letter's.
+
+        Args:
+            value: The record's value; None for a tombstone.
+            key: The record's key.
+            headers: Names and values.
+            on_delivery: Told what became of this record, from ``poll`` or a later ``send`` in any thread.
+            patience: Seconds to wait for room; the client's patience by default.
+
+        Raises:
+            DeliveryError: There was no room for it in that time.
+        """
+        wait = self._patience if patience is None else patience
         deadline = 0.0
         while True:
             try:
                 self._kafka.produce(
-                    self.topic, value, key, headers=list(headers), on_delivery=self._delivered
+                    self.topic, value, key, headers=list(headers), on_delivery=self._callback(on_delivery)
                 )
                 break
             except BufferError as full:
-                deadline = deadline or time.monotonic() + self._patience
+                deadline = deadline or time.monotonic() + wait
                 if time.monotonic() > deadline:
                     raise DeliveryError(
-                        f"Kafka took no more records of {self.topic} within {self._patience:.0f} s.",
+                        f"Kafka took no more records of {self.topic} within {wait:.0f} s.",
                         "See 'rift status' for the broker's health.",
                     ) from full
                 self._kafka.poll(0.05)
         self.report.sent += 1
         self._kafka.poll(0)
+
+    def poll(self, timeout: float) -> None:
+        """Let deliveries be reported, waiting at most ``timeout`` seconds for the first."""
+        self._kafka.poll(timeout)
 
     def flush(self, timeout: float | None = None) -> DeliveryReport:
         """Wait until every record is delivered.
@@ -164,6 +186,18 @@ class Producer:
         else:
             self._kafka.flush(5)
 
+    def _callback(
+        self, on_delivery: Callable[[kafka.KafkaError | None], None] | None
+    ) -> Callable[[kafka.KafkaError | None, kafka.Message], None]:
+        if on_delivery is None:
+            return self._delivered
+
+        def both(error: kafka.KafkaError | None, message: kafka.Message) -> None:
+            self._delivered(error, message)
+            on_delivery(error)
+
+        return both
+
     def _delivered(self, error: kafka.KafkaError | None, message: kafka.Message) -> None:
         if error is None:
             self.report.delivered += 1
@@ -198,6 +232,8 @@ class Subscriber:
         settings: Where Kafka and the registry are; the process's settings by default.
         start: ``latest`` for what comes from now on, ``earliest`` for all that is kept.
         stop_at_end: Stop at the end that each partition had when the subscriber was made.
+        skip_broken: Leave out records that are not of the topic's schema, and count them in ``broken``;
+            without it they raise.
     """
 
     def __init__(
@@ -207,9 +243,12 @@ class Subscriber:
         *,
         start: str = "latest",
         stop_at_end: bool = False,
+        skip_broken: bool = False,
     ) -> None:
         settings = settings or get_settings()
         self.topic = topic
+        self.broken = 0
+        self._skip_broken = skip_broken
         self.codec = codec_for(topic, settings)
         self._kafka = kafka.Consumer(
             {
@@ -256,9 +295,18 @@ class Subscriber:
             if self._ends.get(partition, offset + 2) <= offset + 1:
                 del self._ends[partition]
             value = message.value()
-            if value is not None:
-                received.append(Received(self.codec.decode(value), partition, offset, message.timestamp()[1]))
+            if value is not None and (record := self._decode(value)) is not None:
+                received.append(Received(record, partition, offset, message.timestamp()[1]))
         return received
+
+    def _decode(self, value: bytes) -> Record | None:
+        try:
+            return self.codec.decode(value)
+        except SchemaError:
+            if not self._skip_broken:
+                raise
+            self.broken += 1
+            return None
 
     def __iter__(self) -> Iterator[Received]:
         while not self._stop_at_end or self._ends:
