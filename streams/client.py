@@ -234,6 +234,7 @@ class Subscriber:
         stop_at_end: Stop at the end that each partition had when the subscriber was made.
         skip_broken: Leave out records that are not of the topic's schema, and count them in ``broken``;
             without it they raise.
+        key: Only records with this key; others are not even decoded.
     """
 
     def __init__(
@@ -244,11 +245,13 @@ class Subscriber:
         start: str = "latest",
         stop_at_end: bool = False,
         skip_broken: bool = False,
+        key: str | None = None,
     ) -> None:
         settings = settings or get_settings()
         self.topic = topic
         self.broken = 0
         self._skip_broken = skip_broken
+        self._key = None if key is None else key.encode()
         self.codec = codec_for(topic, settings)
         self._kafka = kafka.Consumer(
             {
@@ -295,6 +298,8 @@ class Subscriber:
             if self._ends.get(partition, offset + 2) <= offset + 1:
                 del self._ends[partition]
             value = message.value()
+            if self._key is not None and message.key() != self._key:
+                continue
             if value is not None and (record := self._decode(value)) is not None:
                 received.append(Received(record, partition, offset, message.timestamp()[1]))
         return received

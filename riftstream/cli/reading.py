@@ -29,21 +29,28 @@ class Arrival(NamedTuple):
 
 
 class Feed:
-    """Follows several topics at once.
+    """Follows several topics at once; bytes that are no record are left out.
 
     Args:
         topics: Topics to read; those that the live picture is made of by default.
         settings: Where Kafka and the registry are; the process's settings by default.
         start: ``latest`` for what comes from now on, ``earliest`` for all that is kept.
+        match: Only records of this match; all by default.
     """
 
     def __init__(
-        self, topics: Iterable[str] = TOPICS, settings: Settings | None = None, *, start: str = "latest"
+        self,
+        topics: Iterable[str] = TOPICS,
+        settings: Settings | None = None,
+        *,
+        start: str = "latest",
+        match: str | None = None,
     ) -> None:
         self._subscribers: list[Subscriber] = []
         try:
             for topic in topics:
-                self._subscribers.append(Subscriber(topic, settings, start=start))
+                subscriber = Subscriber(topic, settings, start=start, skip_broken=True, key=match)
+                self._subscribers.append(subscriber)
         except BaseException:
             self.close()
             raise
@@ -70,9 +77,16 @@ class Feed:
         self.close()
 
 
-def kept(topic: str, settings: Settings | None = None) -> Iterator[Received]:
-    """Every record that a topic keeps, up to the end that it has now."""
-    with Subscriber(topic, settings, start="earliest", stop_at_end=True) as subscriber:
+def kept(topic: str, settings: Settings | None = None, key: str | None = None) -> Iterator[Received]:
+    """Every record that a topic keeps, up to the end that it has now; bytes that are no record are left out.
+
+    Args:
+        topic: Topic to read.
+        settings: Where Kafka and the registry are; the process's settings by default.
+        key: Only records with this key; all by default.
+    """
+    subscriber = Subscriber(topic, settings, start="earliest", stop_at_end=True, skip_broken=True, key=key)
+    with subscriber:
         yield from subscriber
 
 
@@ -82,67 +96,38 @@ def read_match(match: str, settings: Settings | None = None) -> Story:
     Raises:
         RiftError: No prediction of this match is kept.
     """
-    known: dict[str, None] = {}
-
-    def mine() -> Iterator[tuple[str, Record]]:
-        for topic in TOPICS:
-            for received in kept(topic, settings):
-                if topic == "predictions" and received.record["match_id"]:
-                    known[received.record["match_id"]] = None
-                if received.record["match_id"] == match:
-                    yield topic, received.record
-
-    story = tell(match, mine())
+    records = ((topic, got.record) for topic in TOPICS for got in kept(topic, settings, match))
+    story = tell(match, records)
     if not story.points:
-        raise unknown_match(match, known, settings)
+        raise unknown_match(match, settings)
     return story
 
 
-def newest(
-    match: str, wanted: Callable[[Record], bool], settings: Settings | None = None
-) -> tuple[Record | None, dict[str, None]]:
-    """The newest prediction of a match that is ``wanted``, and every match that has predictions."""
-    found: Record | None = None
-    known: dict[str, None] = {}
-    for received in kept("predictions", settings):
-        record = received.record
-        if record["match_id"]:
-            known[record["match_id"]] = None
-        if record["subject_id"] == match and wanted(record):
-            position = (record["source_partition"], record["source_offset"])
-            if found is None or position > (found["source_partition"], found["source_offset"]):
-                found = record
-    return found, known
+def newest(match: str, wanted: Callable[[Record], bool], settings: Settings | None = None) -> Record | None:
+    """The prediction of a match that is ``wanted`` and covers most of the log; None where there is none."""
+    found = (got.record for got in kept("predictions", settings, match) if wanted(got.record))
+    return max(found, key=lambda record: (record["source_offset"], record["as_of"]), default=None)
 
 
-def unknown_match(match: str, known: Iterable[str], settings: Settings | None = None) -> RiftError:
-    """The error for a match without predictions: it names the nearest that have some, or says what else it is."""
-    if is_player(match, settings):
+def unknown_match(match: str, settings: Settings | None = None) -> RiftError:
+    """The error for a match without predictions: it names the nearest, or says that this is a player."""
+    if next(kept("player-performance", settings, match), None) is not None:
         return RiftError(
-            f"{match} is a player: player predictions are not there yet, only matches are predicted.",
+            f"{match} is a player, and players are not predicted yet: only matches are.",
             "Name a match; 'rift watch --once' lists those that have predictions.",
         )
-    near = nearest(match, known)
-    if not near:
-        hint = "No match has predictions yet: 'rift demo' or 'rift replay' brings some."
-    else:
-        hint = f"Nearest: {', '.join(near)}."
-    return RiftError(f"There is no prediction of a match {match}.", hint)
+    near = nearest(match, (got.record["match_id"] or "" for got in kept("predictions", settings)))
+    if near:
+        return RiftError(f"There is no prediction of a match {match}.", f"Nearest: {', '.join(near)}.")
+    return RiftError(
+        f"There is no prediction of a match {match}.",
+        "No match has predictions yet: 'rift demo' or 'rift replay' brings some.",
+    )
 
 
 def nearest(match: str, known: Iterable[str], most: int = _HINTS) -> list[str]:
-    """The ids in ``known`` that are most like ``match``: copies of it first, newest first, then by likeness."""
-    names = list(dict.fromkeys(known))
+    """The ids in ``known`` that are most like ``match``: first its copies, newest first, then by likeness."""
+    names = list(dict.fromkeys(filter(None, known)))
     copies = [name for name in reversed(names) if name.startswith(f"{match}#")]
     alike = difflib.get_close_matches(match, names, n=most, cutoff=0.0)
     return list(dict.fromkeys([*copies, *alike]))[:most]
-
-
-def is_player(name: str, settings: Settings | None = None) -> bool:
-    """Whether an event that is kept names such a player."""
-    for received in kept("live-matches", settings):
-        record = received.record
-        rosters = (record["blue_players"] or []) + (record["red_players"] or [])
-        if name in (record["player_id"], record["victim_id"], *rosters):
-            return True
-    return False
