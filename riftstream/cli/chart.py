@@ -123,12 +123,12 @@ def _probability(axes: Axes, story: Story) -> None:
     )
     axes.set_ylim(-0.01, 1.01)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_ylabel(f"{_shorten(story.blue, 34)} wins", color=_INK)
+    axes.set_ylabel(f"{_shorten(story.blue, 22)} wins", color=_INK)
     for text, height, side in ((story.blue, 0.965, "blue"), (story.red, 0.035, "red")):
         axes.text(
             0.012,
             height,
-            text,
+            _shorten(text, 34),
             transform=axes.transAxes,
             color=_SIDES[side],
             fontweight="bold",
@@ -188,7 +188,7 @@ def _marks(axes: Axes, story: Story) -> None:
         axes.text(
             -0.008,
             height,
-            _shorten(text, 11),
+            _shorten(text, 8),
             transform=axes.get_yaxis_transform(),
             color=_SIDES[side],
             fontweight="bold",
@@ -270,7 +270,7 @@ def _shorten(text: str, most: int) -> str:
 
 def _title(figure: Figure, story: Story) -> None:
     height = figure.get_figheight()
-    names = {"blue": _shorten(story.blue, 34), "red": _shorten(story.red, 34)}
+    names = {"blue": _shorten(story.blue, 22), "red": _shorten(story.red, 34)}
     won = f": {names[story.winner]} wins in {words.clock(story.end_ms)}" if story.winner else ""
     figure.text(
         0.085,

@@ -198,7 +198,7 @@ def bar(probability: float, width: int) -> Text:
     """A bar of ``width`` cells: blue's share from the left, red's from the right, to an eighth of a cell."""
     eighths = round(min(1.0, max(0.0, probability)) * width * 8)
     full, part = divmod(eighths, 8)
-    text = Text("█" * full, style=BLUE)
+    text = Text().append("█" * full, style=BLUE)
     if full < width:
         if part:
             text.append(_EIGHTHS[part], style=f"{BLUE} on {RED}")
