@@ -9,8 +9,8 @@ Media types:
 
 All or nothing: one bad event, and none is taken (422, a problem as RFC 9457 has it, naming each index and
 field). With ``?partial=true`` the good ones are taken and the answer lists the others. 202 means that Kafka
-has the events on all in-sync replicas. An event without ``event_id`` gets its deterministic one, so that
-sending again after a 503 changes nothing downstream.
+has the events on all in-sync replicas. An event without ``event_id`` gets its deterministic one (and needs
+``source`` and ``ordinal`` for it), so that sending again after a 503 changes nothing downstream.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from starlette.routing import Route
 from riftstream.errors import DeliveryError, SchemaError, StackError
 from streams.avro import Codec
 from streams.client import Producer
-from streams.identity import event_id
-from streams.rules import Fault, faults
+from streams.rules import Fault, faults, identified
 
 MAX_BODY = 1024 * 1024
 MAX_EVENT = 256 * 1024
@@ -161,7 +160,7 @@ class Ingest:
             return Item(event, None, tuple(found))
         frame = item.frame
         if frame is None or not event.get("event_id"):
-            event = event | {"event_id": event.get("event_id") or event_id(event)}
+            event = identified(event)
             frame = self._codec.encode(event)
         if len(frame) > MAX_EVENT:
             detail = f"The event takes {len(frame)} bytes; {MAX_EVENT} are allowed."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streams.identity import identify
 from streams.schemas import Field, RecordSchema
 
 Record = Mapping[str, Any]
@@ -22,6 +23,7 @@ SIDES = ("blue", "red")
 ROLES = ("top", "jungle", "mid", "adc", "support")
 
 ALWAYS = ("match_id", "event_type", "event_time", "game_time_ms")
+IDENTITY = ("source", "ordinal")
 REQUIRED: dict[str, tuple[str, ...]] = {
     "MATCH_START": (),
     "CHAMPION_KILL": ("victim_id",),
@@ -71,6 +73,11 @@ def faults(event: Record, schema: RecordSchema, now_ms: int | None = None) -> li
     return found or list(_rule_faults(event, time.time_ns() // 1_000_000 if now_ms is None else now_ms))
 
 
+def identified(event: Record) -> dict[str, Any]:
+    """An acceptable event with its id: the one that it has, or the deterministic one."""
+    return {**event, "event_id": event.get("event_id") or identify(event)}
+
+
 def _shape_faults(event: Record, schema: RecordSchema) -> Iterator[Fault]:
     fields = {field.name: field for field in schema.fields}
     for name, value in event.items():
@@ -82,6 +89,11 @@ def _shape_faults(event: Record, schema: RecordSchema) -> Iterator[Fault]:
 
 
 def _rule_faults(event: Record, now_ms: int) -> Iterator[Fault]:
+    for name in () if event.get("event_id") else IDENTITY:
+        if event.get(name) in (None, ""):
+            yield Fault(
+                name, "missing_field", f"{name} is required where no event_id is sent: it is made of it."
+            )
     for name in ALWAYS:
         if event.get(name) in (None, ""):
             yield Fault(name, "missing_field", f"{name} is required.")
