@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import pytest
@@ -35,7 +36,12 @@ def records(gold: bool = True, blue: str = "TSM", red: str = "C9") -> list[tuple
     made: list[tuple[str, Record]] = []
     for number, scene in enumerate(SCENES):
         made.append(("live-matches", event(number, **scene)))
-        state = {"blue_team": blue, "red_team": red, "league": "NALCS", "season": "2015 Spring"}
+        state: dict[str, Any] = {
+            "blue_team": blue,
+            "red_team": red,
+            "league": "NALCS",
+            "season": "2015 Spring",
+        }
         if gold:
             state |= {"gold_diff": number * 100 - 300, "gold_age_ms": 30_000}
         made.append(("match-features", features(number, **state)))
