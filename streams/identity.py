@@ -1,42 +1,43 @@
-"""The deterministic identity of an event: sent twice, it is the same event."""
+"""Deterministic identity: the same fact has the same ``event_id``, whoever reads it and however often."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from hashlib import sha256
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-_LENGTH = 32
-_PARTICIPANTS = (
-    "team",
-    "player_id",
-    "victim_id",
-    "building",
-    "lane",
-    "tower_type",
-    "monster",
-    "monster_sub",
-    "item_id",
-    "level",
-)
 
-
-def event_id(event: Mapping[str, Any]) -> str:
-    """The event's id: 32 hex digits of a SHA-256 of source, match, clock, type, participants and ordinal.
-
-    Participants are who acted, and whom or what it was about: side, player, victim, assistants, building,
-    monster, item, level. What the event lacks counts as empty; its other fields do not change its id.
+def event_id(
+    source: str, match_id: str, clock: int, event_type: str, participants: Iterable[str], ordinal: int
+) -> str:
+    """Identity of an event: the first 32 hexadecimal digits of the SHA-256 of what makes it that event.
 
     Args:
-        event: MatchEvent fields by name.
+        source: Where the event came from, for example ``lol-pro``.
+        match_id: The match.
+        clock: Match clock (ms).
+        event_type: Type of the event.
+        participants: Who took part, in the order actor, victim, assistants.
+        ordinal: What tells apart events that are equal in all of this: the position in the match, or the
+            number that the feed itself gave the event.
     """
-    assistants = ",".join(event.get("assist_ids") or ())
-    participants = ",".join([*(_text(event, name) for name in _PARTICIPANTS), assistants])
-    parts = [_text(event, name) for name in ("source", "match_id", "game_time_ms", "event_type")]
-    identity = "|".join([*parts, participants, _text(event, "ordinal")])
-    return sha256(identity.encode()).hexdigest()[:_LENGTH]
+    text = f"{source}|{match_id}|{clock}|{event_type}|{','.join(participants)}|{ordinal}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _text(event: Mapping[str, Any], name: str) -> str:
-    value = event.get(name)
-    return "" if value is None else str(value)
+def participants(event: Mapping[str, Any]) -> list[str]:
+    """Who took part in an event: actor, victim, assistants, as far as they are known."""
+    known = [event[key] for key in ("player_id", "victim_id") if event.get(key)]
+    return known + list(event.get("assist_ids") or ())
+
+
+def identify(event: Mapping[str, Any]) -> str:
+    """The identity of a whole event, from its own fields."""
+    return event_id(
+        event["source"],
+        event["match_id"],
+        event["game_time_ms"],
+        event["event_type"],
+        participants(event),
+        event["ordinal"],
+    )
