@@ -123,7 +123,7 @@ def _probability(axes: Axes, story: Story) -> None:
     )
     axes.set_ylim(-0.01, 1.01)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_ylabel(f"{_shorten(story.blue, 22)} wins", color=_INK)
+    axes.set_ylabel(f"{_shorten(story.blue, 17)} wins", color=_INK)
     for text, height, side in ((story.blue, 0.965, "blue"), (story.red, 0.035, "red")):
         axes.text(
             0.012,
@@ -270,7 +270,7 @@ def _shorten(text: str, most: int) -> str:
 
 def _title(figure: Figure, story: Story) -> None:
     height = figure.get_figheight()
-    names = {"blue": _shorten(story.blue, 22), "red": _shorten(story.red, 34)}
+    names = {"blue": _shorten(story.blue, 17), "red": _shorten(story.red, 17)}
     won = f": {names[story.winner]} wins in {words.clock(story.end_ms)}" if story.winner else ""
     figure.text(
         0.085,

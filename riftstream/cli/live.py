@@ -215,32 +215,36 @@ class _Column:
 
 
 _COLUMNS = {
-    "league": _Column("League", 6, 4),
+    "league": _Column("League", 6, 5),
     "teams": _Column("Match", 12, 0),
     "clock": _Column("Clock", 5, 0, True),
     "kills": _Column("Kills", 5, 1, True),
-    "towers": _Column("Towers", 6, 3, True),
+    "towers": _Column("Towers", 6, 4, True),
     "dragons": _Column("Drakes", 6, 5, True),
-    "barons": _Column("Barons", 6, 6, True),
-    "gold": _Column("Gold", 6, 3, True),
+    "barons": _Column("Barons", 6, 7, True),
+    "gold": _Column("Gold", 6, 2, True),
     "wins": _Column("Blue", 5, 0, True),
     "bar": _Column("wins", 16, 1),
     "interval": _Column("Interval", 9, 6, True),
-    "trend": _Column("Trend", 20, 7),
-    "event": _Column("Newest event", 34, 2),
+    "trend": _Column("Trend", 12, 2),
+    "event": _Column("Newest event", 20, 3),
     "age": _Column("Age", 7, 4, True),
 }
+_LONGEST_EVENT = 37
 
 
-def _columns(width: int) -> list[str]:
-    """Names of the columns that fit ``width`` cells."""
-    names = list(_COLUMNS)
-    while sum(_COLUMNS[name].width + 2 for name in names) > width:
-        least = max(names, key=lambda name: _COLUMNS[name].rank)
+def _widths(width: int) -> dict[str, int]:
+    """The columns that fit ``width`` cells, with their widths; events get what room is left."""
+    chosen = {name: column.width for name, column in _COLUMNS.items()}
+    while sum(chosen.values()) + 2 * len(chosen) > width:
+        least = max(chosen, key=lambda name: _COLUMNS[name].rank)
         if _COLUMNS[least].rank == 0:
             break
-        names.remove(least)
-    return names
+        del chosen[least]
+    if "event" in chosen:
+        room = width - sum(chosen.values()) - 2 * len(chosen)
+        chosen["event"] = min(chosen["event"] + room, _LONGEST_EVENT)
+    return chosen
 
 
 def _score(pair: tuple[int, int]) -> Text:
@@ -312,19 +316,19 @@ def render(board: Board, now_ms: int, width: int = 160, title: str = "") -> Rend
         width: Cells of the terminal; columns that do not fit are left out, least important first.
         title: A line above the table.
     """
-    names = _columns(width)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim", show_edge=False)
-    for name in names:
+    widths = _widths(width)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
+    for name, cells in widths.items():
         column = _COLUMNS[name]
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=True,
-            width=column.width,
+            width=cells,
             overflow="ellipsis",
         )
     for row in board.rows.values():
-        table.add_row(*(_cell(name, row, now_ms) for name in names))
+        table.add_row(*(_cell(name, row, now_ms) for name in widths))
     parts: list[RenderableType] = [Text(title, style="bold")] if title else []
     return Group(*parts, table, Text(summary_line(board), style="dim"))
 

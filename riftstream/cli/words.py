@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from riftstream.errors import RiftError
 from streams.avro import Record
 
-_LANES = {"TOP_LANE": "top lane", "MID_LANE": "mid lane", "BOT_LANE": "bot lane"}
+_LANES = {"TOP_LANE": "top", "MID_LANE": "mid", "BOT_LANE": "bot"}
 _TOWERS = {
     "OUTER_TURRET": "outer tower",
     "INNER_TURRET": "inner tower",
-    "BASE_TURRET": "inhibitor tower",
+    "BASE_TURRET": "base tower",
     "NEXUS_TURRET": "nexus tower",
 }
 _DRAGONS = {
@@ -80,11 +80,11 @@ def player(name: str | None, *teams: str | None) -> str | None:
 
 
 def building(event: Record) -> str:
-    """The building of a BUILDING_KILL, for example ``outer tower, mid lane``."""
+    """The building of a BUILDING_KILL, for example ``mid outer tower``."""
     kind = event.get("building")
     what = "inhibitor" if kind == "INHIBITOR" else _TOWERS.get(event.get("tower_type") or "", "tower")
     lane = _LANES.get(event.get("lane") or "")
-    return f"{what}, {lane}" if lane and what != "nexus tower" else what
+    return f"{lane} {what}" if lane and what != "nexus tower" else what
 
 
 def monster(event: Record) -> str:
@@ -114,7 +114,7 @@ def event(record: Record, blue: str | None = None, red: str | None = None) -> st
         case "CHAMPION_KILL":
             return _kill(record, blue, red)
         case "BUILDING_KILL":
-            return f"{side} destroys {_article(building(record))}"
+            return f"{side} destroys {building(record)}"
         case "ELITE_MONSTER_KILL":
             return f"{side} takes {_the(monster(record))}"
         case "PAUSE_START":
@@ -132,10 +132,6 @@ def _kill(record: Record, blue: str | None, red: str | None) -> str:
     killer = player(record.get("player_id"), blue, red) or record.get("champion")
     victim = player(record.get("victim_id"), blue, red) or record.get("victim_champion") or "a champion"
     return f"{killer} kills {victim}" if killer else f"{victim} dies"
-
-
-def _article(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 
 def _the(what: str) -> str:

@@ -62,9 +62,9 @@ def test_kill_of_anonymous_players_names_champions() -> None:
                 "tower_type": "OUTER_TURRET",
                 "lane": "MID_LANE",
             },
-            "TSM destroys an outer tower, mid lane",
+            "TSM destroys mid outer tower",
         ),
-        ({"event_type": "BUILDING_KILL", "building": "INHIBITOR"}, "TSM destroys an inhibitor"),
+        ({"event_type": "BUILDING_KILL", "building": "INHIBITOR"}, "TSM destroys inhibitor"),
         (
             {
                 "event_type": "BUILDING_KILL",
@@ -72,7 +72,7 @@ def test_kill_of_anonymous_players_names_champions() -> None:
                 "tower_type": "NEXUS_TURRET",
                 "lane": "MID_LANE",
             },
-            "TSM destroys a nexus tower",
+            "TSM destroys nexus tower",
         ),
         (
             {"event_type": "ELITE_MONSTER_KILL", "monster": "DRAGON", "monster_sub": "FIRE_DRAGON"},
