@@ -25,7 +25,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "jobs" / "java"
 
 _LAYOUT = "1"
 _JAVA = "17"
-_KEEP = 4
+_KEEP = 8
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,8 +42,8 @@ def flink_version() -> str:
 
 
 def stamp(sources: Path = SOURCES) -> str:
-    """What the Flink home is made from, as 16 hexadecimal digits: versions, jars, Java sources, resources."""
-    digest = hashlib.sha256(f"{_LAYOUT} {flink_version()} {_JAVA}".encode())
+    """What the Flink home is made from, as 16 hexadecimal digits: wheel, jars, Java sources, resources."""
+    digest = hashlib.sha256(f"{_LAYOUT} {flink_version()} {_JAVA} {_wheel()}".encode())
     for artefact in (*jars.locked("flink"), *jars.locked("compiler")):
         digest.update(f"{artefact.coordinate} {artefact.sha256}\n".encode())
     for file in _inputs(sources):
@@ -92,7 +92,9 @@ def _inputs(sources: Path) -> list[Path]:
 def _wheel() -> Path:
     spec = importlib.util.find_spec("pyflink")
     if spec is None or spec.origin is None:
-        raise StackError("The Python package apache-flink is not installed.", "Run ./rift, which installs it.")
+        raise StackError(
+            "The Python package apache-flink is not installed.", "Run ./rift, which installs it."
+        )
     return Path(spec.origin).parent
 
 

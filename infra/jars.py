@@ -85,7 +85,9 @@ def fetch(name: str, progress: Progress = silent, part: str = "", cancel: Event 
     missing = [a for a in artefacts if not _present(root / a.path, a)]
     if missing:
         with file_lock(root / f"{name}.lock", wait=True):
-            _download_all(root, [a for a in missing if not _present(root / a.path, a)], progress, part, cancel)
+            _download_all(
+                root, [a for a in missing if not _present(root / a.path, a)], progress, part, cancel
+            )
     return [root / a.path for a in artefacts]
 
 
@@ -106,7 +108,10 @@ def _download_all(
             done[artefact.path] = size
             progress(part, "downloading", sum(done.values()), total)
 
-    with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client, ThreadPoolExecutor(_PARALLEL) as pool:
+    with (
+        httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client,
+        ThreadPoolExecutor(_PARALLEL) as pool,
+    ):
         tasks = [
             pool.submit(download, client, repositories(), a, root / a.path, lambda n, a=a: report(a, n), stop)
             for a in artefacts
@@ -170,7 +175,9 @@ def download(
         if cancel.is_set():
             break
     if cancel.is_set():
-        raise StackError(f"The download of {artefact.coordinate} was stopped.", "It goes on where it stopped.")
+        raise StackError(
+            f"The download of {artefact.coordinate} was stopped.", "It goes on where it stopped."
+        )
     raise StackError(
         f"{artefact.coordinate} could not be downloaded: {failure or 'the connection broke'}.",
         "Check the network and run the command again; it goes on where it stopped.",
@@ -244,14 +251,19 @@ def resolve(roots: list[str], transitive: bool) -> list[str]:
 def write_lock(wanted: Path = WANTED, lock: Path = LOCK) -> None:
     """Resolve ``jars.toml``, download what it names and write the lock."""
     root = get_settings().cache / "jars"
-    lines = ["# Written by `python -m infra.jars`. Files of the local stack with their sums; no addresses.", ""]
+    lines = [
+        "# Written by `python -m infra.jars`. Files of the local stack with their sums; no addresses.",
+        "",
+    ]
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
         for name, entry in tomllib.loads(wanted.read_text()).items():
             lines.append(f"[{name}]")
             for coordinate in resolve(entry["roots"], entry.get("transitive", True)):
                 file = root / Artefact(coordinate, "", 0).path
                 _first_download(client, coordinate, file)
-                lines.append(f'"{coordinate}" = {{ sha256 = "{sha256(file)}", size = {file.stat().st_size} }}')
+                lines.append(
+                    f'"{coordinate}" = {{ sha256 = "{sha256(file)}", size = {file.stat().st_size} }}'
+                )
             lines.append("")
     lock.write_text("\n".join(lines))
 
