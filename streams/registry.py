@@ -187,7 +187,7 @@ class Registry:
             SchemaError: Readers could not survive the change; the sentence names the field.
             StackError: The registry does not answer.
         """
-        known = self._lookup(schema)
+        known = self.registered(schema)
         if known is not None:
             return known
         self._refuse_breaks(schema)
@@ -248,10 +248,15 @@ class Registry:
         """Set the compatibility level of one subject."""
         self._expect(self._call("PUT", f"/config/{_quoted(subject)}", {"compatibility": level}))
 
-    def _lookup(self, schema: RecordSchema) -> int | None:
-        """Id under which exactly this schema is registered already, as the newest version."""
+    def registered(self, schema: RecordSchema) -> int | None:
+        """Id of exactly this schema, in whichever version of its subject; None where it is not there."""
         latest = self.latest(schema.subject)
-        return latest[0] if latest is not None and _same(latest[2], schema.text) else None
+        if latest is None or _same(latest[2], schema.text):
+            return latest and latest[0]
+        path = f"/subjects/{_quoted(schema.subject)}"
+        answer = self._call("POST", path, {"schema": schema.text, "schemaType": "AVRO"})
+        # 422: text that is no schema cannot be registered either.
+        return None if answer.status_code in (404, 422) else int(self._expect(answer).json()["id"])
 
     def _refuse_breaks(self, schema: RecordSchema) -> None:
         latest = self.latest(schema.subject)
@@ -331,7 +336,7 @@ def _plan_one(registry: Registry, schema: RecordSchema) -> list[Change]:
     latest = registry.latest(schema.subject)
     if latest is None:
         return [Change(KIND, schema.subject, "create", f"register {schema.name}, {COMPATIBILITY}")]
-    if not _same(latest[2], schema.text):
+    if registry.registered(schema) is None:
         refused = registry.compatible(schema)
         if refused:
             return [Change(KIND, schema.subject, "refuse", " ".join(refused))]

@@ -170,8 +170,9 @@ def _result(future: Future[_T], settings: Settings) -> Any:
 
 
 def _away(settings: Settings, cause: Exception) -> StackError:
+    why = cause.args[0].str() if isinstance(cause, KafkaException) else "no answer in time"
     return StackError(
-        f"Kafka at {settings.kafka_bootstrap} does not answer: {cause}.",
+        f"Kafka at {settings.kafka_bootstrap} does not answer: {why}.",
         "Start it with `rift up`, or set RIFT_KAFKA_BOOTSTRAP.",
     )
 
