@@ -1,0 +1,103 @@
+"""The whole platform: servers, what lives on them (topics, schemas, tables, jobs), and our applications."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra import stack
+from infra.progress import Progress, silent
+from riftstream.changes import Change
+from riftstream.cli import plan
+from riftstream.errors import RiftError
+from riftstream.settings import get_settings
+
+API_PORT = 8090
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of the platform.
+
+    Attributes:
+        parts: Health of each server and application.
+        topics: State of each topic; empty where Kafka does not answer.
+        jobs: Flink jobs that run, by name, with their state; empty where Flink does not answer.
+        newest_feature_age_ms: Time since the newest feature vector was appended, ms.
+        newest_prediction_age_ms: Time since the newest prediction was appended, ms.
+        problems: What could not be asked, as sentences.
+    """
+
+    parts: list[stack.PartStatus]
+    topics: list[Any] = field(default_factory=list)
+    jobs: dict[str, str] = field(default_factory=dict)
+    newest_feature_age_ms: int | None = None
+    newest_prediction_age_ms: int | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every part is ready and everything could be asked."""
+        return not self.problems and all(part.state == "ready" for part in self.parts)
+
+
+def start(progress: Progress | None = None, *, applications: bool = True) -> list[Change]:
+    """Bring the whole platform up, or what of it does not run; what runs is left alone.
+
+    Args:
+        progress: Told what each part does.
+        applications: Whether the prediction loop and the HTTP API are started too.
+
+    Returns:
+        What was changed on the servers: topics, schemas, tables, jobs.
+
+    Raises:
+        StackError: A part did not start.
+        SchemaError: A schema or table change is refused.
+    """
+    tell = progress or silent
+    stack.up(progress=tell)
+    tell("platform", "comparing")
+    changes = plan.apply(plan.pieces(get_settings()), lambda name: tell("platform", f"applying {name}"))
+    tell("platform", "ready")
+    if applications:
+        start_applications(tell)
+    return changes
+
+
+def start_applications(progress: Progress | None = None) -> None:
+    """Start the prediction loop and the HTTP API, or what of them does not run."""
+    from models.publish import install
+
+    tell = progress or silent
+    tell("predictor", "loading the model")
+    install()
+    stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
+    stack.up_app(
+        "api",
+        ["rift", "serve", "api", "--port", "{port}"],
+        port=API_PORT,
+        url="http://127.0.0.1:{port}/health/live",
+        settings={"api_url": "http://127.0.0.1:{port}"},
+        progress=tell,
+    )
+
+
+def status() -> Status:
+    """State of the platform, from its parts themselves. Never raises for a part that is down."""
+    from jobs.runner import running
+    from streams.status import topic_status
+
+    parts = stack.health()
+    settings = get_settings()
+    problems: list[str] = []
+    topics: list[Any] = []
+    jobs: dict[str, str] = {}
+    states = {part.name: part.state for part in parts}
+    try:
+        topics = topic_status(settings) if states.get("kafka") == "ready" else []
+        jobs = running(settings) if states.get("jobmanager") == "ready" else {}
+    except RiftError as error:
+        problems.append(str(error))
+    ages = {topic.name: topic.newest_age_ms for topic in topics}
+    return Status(parts, topics, jobs, ages.get("match-features"), ages.get("predictions"), problems)

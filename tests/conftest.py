@@ -1,0 +1,47 @@
+"""One real platform a test run, in a folder of its own; nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# A developer may keep one stack over several runs: RIFT_TEST_HOME names its folder, and it stays up.
+_KEPT = os.environ.get("RIFT_TEST_HOME")
+_HOME = Path(_KEPT or tempfile.mkdtemp(prefix="rift-test-"))
+os.environ["RIFT_HOME"] = str(_HOME)
+
+from riftstream.settings import Settings, get_settings  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """The whole platform: servers, topics, schemas, tables, the pipeline, the prediction loop, the API."""
+    from infra import stack as local
+    from riftstream.cli import platform
+
+    try:
+        platform.start()
+        yield get_settings()
+    finally:
+        if not _KEPT:
+            local.down(wipe=True)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder with the real matches of RIFT_DATA; tests that need it are skipped where it is not set."""
+    folder = get_settings().data
+    if folder is None:
+        pytest.skip("RIFT_DATA is not set")
+    return folder
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the folder of this run."""
+    if not _KEPT:
+        shutil.rmtree(_HOME, ignore_errors=True)

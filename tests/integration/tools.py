@@ -1,0 +1,97 @@
+"""What the integration tests share: make events, send bytes, wait for what must come."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from riftstream.settings import Settings
+from streams.avro import Record
+from streams.client import Producer, Subscriber
+from streams.identity import identify
+
+PATIENCE = 60.0
+
+_numbers = itertools.count(time.time_ns() // 1_000_000)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def new_match(name: str = "match") -> str:
+    """A match id that no other test has."""
+    return f"TEST/{name}-{next(_numbers)}"
+
+
+def event(match_id: str, ordinal: int, event_type: str = "CHAMPION_KILL", **fields: Any) -> Record:
+    """A good event at minute ``ordinal`` of the match clock; ``fields`` replace or add."""
+    base: Record = {
+        "match_id": match_id,
+        "event_type": event_type,
+        "event_time": now_ms(),
+        "game_time_ms": ordinal * 60_000,
+        "ordinal": ordinal,
+        "source": "test",
+        "league": "TEST",
+        "season": "2017 Summer",
+    }
+    if event_type == "CHAMPION_KILL":
+        base |= {"team": "blue", "player_id": "Bjergsen", "victim_id": "Hai", "assist_ids": ["Dyrus"]}
+    made = base | fields
+    if "event_id" not in made:
+        made["event_id"] = identify(base | {key: value for key, value in fields.items() if value is not None})
+    return made
+
+
+def send(settings: Settings, *events: Record) -> None:
+    with Producer(settings) as producer:
+        producer.send_batch(events)
+
+
+def read_all(settings: Settings, topic: str) -> list[Record]:
+    """All that a topic holds now."""
+    with Subscriber(topic, settings, start="earliest", stop_at_end=True) as subscriber:
+        return [received.record for received in subscriber]
+
+
+def wait_for(
+    settings: Settings,
+    topic: str,
+    wanted: Callable[[Record], bool],
+    count: int = 1,
+    patience: float = PATIENCE,
+    identity: str | None = None,
+) -> list[Record]:
+    """Records of a topic, its past included, that are wanted: at least ``count``, else the test fails.
+
+    With ``identity`` records that are equal in that field count once.
+    """
+    found: dict[Any, Record] = {}
+    deadline = time.monotonic() + patience
+    with Subscriber(topic, settings, start="earliest") as subscriber:
+        while len(found) < count and time.monotonic() < deadline:
+            for received in subscriber.poll(0.2):
+                if wanted(received.record):
+                    key = received.record[identity] if identity else (received.partition, received.offset)
+                    found[key] = received.record
+    assert len(found) >= count, f"{len(found)} of {count} records came on {topic} within {patience:.0f} s"
+    return list(found.values())
+
+
+def of_match(match_id: str) -> Callable[[Record], bool]:
+    return lambda record: record["match_id"] == match_id
+
+
+def until(check: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait until a check holds, else the test fails."""
+    deadline = time.monotonic() + patience
+    while not check():
+        assert time.monotonic() < deadline, f"{what}: not within {patience:.0f} s"
+        time.sleep(0.5)
+
+
+def pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
+    return itertools.pairwise(items)
