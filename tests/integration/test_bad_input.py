@@ -71,7 +71,7 @@ KINDS = [
     ),
     Bad("ancient", changed(event_time=0), "validate", "event_time_too_old"),
     Bad("unknown-team", changed(team="green"), "validate", "unknown_team"),
-    Bad("no-victim", changed(victim_id=None), "validate", "missing_victim"),
+    Bad("no-victim", changed(victim_id=None, team=None), "validate", "missing_victim"),
 ]
 
 
