@@ -234,7 +234,7 @@ class Registry:
         if latest is None or _same(latest[2], schema.text):
             return []
         found = [str(reason) for reason in breaks(schema.text, latest[2])]
-        return found or self._registry_refusal(schema)
+        return found or self.refusal(schema)
 
     def compatibility(self, subject: str) -> str:
         """Compatibility level that holds for a subject, for example BACKWARD."""
@@ -267,7 +267,8 @@ class Registry:
                 "Records written before must stay readable (BACKWARD compatibility).",
             )
 
-    def _registry_refusal(self, schema: RecordSchema) -> list[str]:
+    def refusal(self, schema: RecordSchema) -> list[str]:
+        """What the registry itself says against this schema as its subject's next one; empty if nothing."""
         path = f"/compatibility/subjects/{_quoted(schema.subject)}/versions/latest?verbose=true"
         answer = self._call("POST", path, {"schema": schema.text, "schemaType": "AVRO"})
         if answer.status_code == 422:
