@@ -1,0 +1,200 @@
+"""Flink DDL made from the Avro schemas: what a job's SQL may read and write without declaring it.
+
+A topic is a table of the same name with underscores (``live-matches`` is ``live_matches``). Fields keep their
+names and types; ``timestamp-millis`` is a BIGINT, as Flink's Avro has it. A table that a job reads has more
+columns than one that it writes:
+
+===================== =========================================================================
+``decode_error``      Why a record could not be decoded, one word; null for a good one.
+``decode_detail``     The same for people.
+``schema_id``         Schema id in the record's frame.
+``record_key``        The key's bytes. ``raw_value``: the value's bytes.
+``source_topic``      Topic; with ``source_partition`` and ``source_offset`` the place in the log.
+``kafka_time``        Broker's timestamp (TIMESTAMP_LTZ(3)).
+``log_order``         What ``ORDER BY`` takes to follow the log: processing time live, offset in batch.
+``ts``                Event time as time attribute, 5 s out of order; null where it cannot be true.
+===================== =========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from riftstream.settings import Settings
+from streams.schemas import Field, RecordSchema, all_schemas
+
+CATALOG = "lake"
+OUT_OF_ORDER_S = 5
+OLDEST_EVENT_MS = 1_256_601_600_000
+"""2009-10-27, the day League of Legends came out."""
+NEWEST_EVENT_MS = 300_000
+"""How far ahead of now an event's time may lie (ms)."""
+
+FUNCTIONS = {
+    "ROLLING_SUMS": "riftstream.RollingSums",
+    "ROLLING_DELTA": "riftstream.RollingDelta",
+    "IS_DUPLICATE": "riftstream.IsDuplicate",
+    "COUNT_BEHIND": "riftstream.CountBehind",
+    "EPOCH_MILLIS": "riftstream.EpochMillis",
+}
+
+_TYPES = {
+    "string": "STRING",
+    "int": "INT",
+    "long": "BIGINT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "bytes": "BYTES",
+    "array<string>": "ARRAY<STRING>",
+    "array<double>": "ARRAY<DOUBLE>",
+}
+
+_RESERVED = ("decode_error STRING", "decode_detail STRING", "schema_id INT", "raw_value BYTES", "record_key BYTES")
+
+_TS = f"""ts AS CASE
+    WHEN event_time BETWEEN {OLDEST_EVENT_MS} AND UNIX_TIMESTAMP() * 1000 + {NEWEST_EVENT_MS}
+    THEN TO_TIMESTAMP_LTZ(event_time, 3) END"""
+
+
+def table_name(topic: str) -> str:
+    """The table that stands for a topic."""
+    return topic.replace("-", "_")
+
+
+def topics() -> dict[str, RecordSchema]:
+    """Every record schema by its table's name."""
+    return {table_name(topic): schema for topic, schema in all_schemas().items()}
+
+
+def functions() -> list[str]:
+    """Statements that make our JVM functions known."""
+    return [f"CREATE TEMPORARY FUNCTION {name} AS '{cls}' LANGUAGE JAVA" for name, cls in FUNCTIONS.items()]
+
+
+def source(schema: RecordSchema, settings: Settings, group: str, options: Mapping[str, str] | None = None) -> str:
+    """DDL of a topic as a table to read from.
+
+    Args:
+        schema: The record that the topic carries; a field ``event_time`` becomes the time attribute.
+        settings: Where Kafka and the registry are.
+        group: Consumer group; committed offsets are for the eye, state decides where a job goes on.
+        options: More options of the connector, or other values of them.
+    """
+    columns = [*map(_column, schema.fields), *_RESERVED]
+    columns += [
+        "source_topic STRING METADATA FROM 'topic' VIRTUAL",
+        "source_partition INT METADATA FROM 'partition' VIRTUAL",
+        "source_offset BIGINT METADATA FROM 'offset' VIRTUAL",
+        "kafka_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
+        "log_order AS PROCTIME()",
+    ]
+    if any(field.name == "event_time" for field in schema.fields):
+        columns += [_TS, f"WATERMARK FOR ts AS ts - INTERVAL '{OUT_OF_ORDER_S}' SECOND"]
+    connector = {
+        **_kafka(schema, settings),
+        "properties.group.id": group,
+        "properties.isolation.level": "read_committed",
+        "properties.fetch.max.wait.ms": "20",
+        "scan.startup.mode": "earliest-offset",
+        "key.format": "raw",
+        "key.fields": "record_key",
+        "value.fields-include": "EXCEPT_KEY",
+    }
+    return _create(table_name(schema.topic), columns, connector | dict(options or {}))
+
+
+def sink(schema: RecordSchema, settings: Settings, options: Mapping[str, str] | None = None) -> str:
+    """DDL of a topic as a table to write to. Records are keyed by the schema's key and written at least once.
+
+    Args:
+        schema: The record that the topic carries.
+        settings: Where Kafka and the registry are.
+        options: More options of the connector, or other values of them.
+    """
+    connector = {
+        **_kafka(schema, settings),
+        "value.rift-avro.subject": schema.subject,
+        "key.format": "raw",
+        "key.fields": schema.key,
+        "sink.delivery-guarantee": "at-least-once",
+        "properties.compression.type": "lz4",
+        "properties.linger.ms": "5",
+        "properties.batch.size": "131072",
+    }
+    columns = map(_column, schema.fields)
+    return _create(table_name(schema.topic), columns, connector | dict(options or {}))
+
+
+def batch_source(schema: RecordSchema, rows: str) -> list[str]:
+    """Statements that put a finished set of rows in the place of a topic, for batch mode.
+
+    Args:
+        schema: The record that the topic carries.
+        rows: A query whose columns are the schema's fields and ``source_topic``, ``source_partition``,
+            ``source_offset``, ``kafka_time``.
+
+    The view has every column that the topic's table has; nothing in it failed to decode, and ``log_order`` is
+    the offset.
+    """
+    names = [field.name for field in schema.fields]
+    names += ["source_topic", "source_partition", "source_offset", "kafka_time"]
+    reserved = (column.split() for column in _RESERVED)
+    columns = [*(f"`{name}`" for name in names)]
+    columns += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in reserved]
+    columns += ["source_offset AS log_order", _TS.removeprefix("ts AS ") + " AS ts"]
+    view = table_name(schema.topic)
+    return [f"CREATE TEMPORARY VIEW {view} AS SELECT {', '.join(columns)} FROM ({rows})"]
+
+
+def catalog(settings: Settings) -> str:
+    """DDL of the Iceberg catalog ``lake``."""
+    return _with(
+        f"CREATE CATALOG {CATALOG}",
+        {
+            "type": "iceberg",
+            "catalog-impl": "org.apache.iceberg.rest.RESTCatalog",
+            "uri": settings.catalog_uri,
+            "warehouse": settings.catalog_warehouse,
+            "credential": f"{settings.s3_access_key}:{settings.s3_secret_key.get_secret_value()}",
+            "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+            "s3.endpoint": settings.s3_endpoint,
+            "s3.access-key-id": settings.s3_access_key,
+            "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
+            "s3.path-style-access": "true",
+            "client.region": settings.s3_region,
+        },
+    )
+
+
+def column_type(field: Field) -> str:
+    """The SQL type of a field."""
+    return _TYPES[field.type]
+
+
+def literal(text: str) -> str:
+    """Text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _column(field: Field) -> str:
+    return f"`{field.name}` {column_type(field)}"
+
+
+def _kafka(schema: RecordSchema, settings: Settings) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        "topic": schema.topic,
+        "properties.bootstrap.servers": settings.kafka_bootstrap,
+        "value.format": "rift-avro",
+        "value.rift-avro.url": settings.registry_url,
+        "value.rift-avro.schema": schema.text,
+    }
+
+
+def _create(name: str, columns: Iterable[str], options: Mapping[str, str]) -> str:
+    return _with(f"CREATE TEMPORARY TABLE {name} (\n  " + ",\n  ".join(columns) + "\n)", options)
+
+
+def _with(statement: str, options: Mapping[str, str]) -> str:
+    pairs = ",\n  ".join(f"{literal(key)} = {literal(value)}" for key, value in options.items())
+    return f"{statement} WITH (\n  {pairs}\n)"

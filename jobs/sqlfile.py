@@ -1,0 +1,135 @@
+"""A job as a file: ``jobs/NAME.sql`` with its header, settings, views and inserts.
+
+A job's file begins with a comment that says what the job reads, writes, keeps and promises, then holds SET
+lines, CREATE TEMPORARY VIEW and INSERT statements. The tables that stand for topics, the catalog ``lake`` and
+our functions are there without being declared (``jobs.ddl``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from riftstream.errors import JobError
+
+FOLDER = Path(__file__).parent
+HEADINGS = ("Reads", "Writes", "Keeps", "Promises")
+
+_TOKEN = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|`[^`]*`|;|[^-/'`;]+|.", re.DOTALL)
+_HEADING = re.compile(rf"^\s*({'|'.join(HEADINGS)}):\s*(.*)$")
+_SET = re.compile(r"^SET\s+'([^']+)'\s*=\s*'([^']*)'$", re.IGNORECASE)
+_VIEW = re.compile(r"^CREATE\s+TEMPORARY\s+VIEW\s+(\w+)\s+AS\s", re.IGNORECASE)
+_INSERT = re.compile(r"^INSERT\s+INTO\s+([\w.`]+)", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job's file, taken apart.
+
+    Attributes:
+        name: Name of the job: the file's name.
+        header: What the header says under Reads, Writes, Keeps and Promises.
+        settings: The SET lines.
+        views: CREATE TEMPORARY VIEW statements by the view's name, in order.
+        inserts: INSERT statements in order.
+    """
+
+    name: str
+    header: dict[str, str]
+    settings: dict[str, str]
+    views: dict[str, str]
+    inserts: tuple[str, ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Tables that the job inserts into, each once."""
+        found = (_INSERT.match(insert) for insert in self.inserts)
+        return tuple(dict.fromkeys(match[1].replace("`", "") for match in found if match))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word of the statements: tables that the job uses are among them."""
+        return frozenset(_WORD.findall(" ".join([*self.views.values(), *self.inserts])))
+
+
+def names() -> list[str]:
+    """Names of all jobs."""
+    return sorted(file.stem for file in FOLDER.glob("*.sql"))
+
+
+def load(name: str) -> Job:
+    """Read a job's file.
+
+    Raises:
+        JobError: There is no such job, or its file is not one.
+    """
+    file = FOLDER / f"{name}.sql"
+    if not file.is_file():
+        raise JobError(f"There is no job {name}.", f"There are: {', '.join(names())}.")
+    return parse(name, file.read_text())
+
+
+def parse(name: str, text: str) -> Job:
+    """Take a job's text apart.
+
+    Raises:
+        JobError: The header lacks a part, or a statement is none of SET, CREATE TEMPORARY VIEW and INSERT.
+    """
+    header = _header(text)
+    missing = [heading for heading in HEADINGS if not header.get(heading)]
+    if missing:
+        raise JobError(
+            f"The header of {name}.sql does not say {', '.join(missing)}.",
+            "Begin the file with comment lines '-- Reads: ...', '-- Writes: ...' and so on.",
+        )
+    settings: dict[str, str] = {}
+    views: dict[str, str] = {}
+    inserts: list[str] = []
+    for statement in statements(text):
+        if found := _SET.match(statement):
+            settings[found[1]] = found[2]
+        elif found := _VIEW.match(statement):
+            views[found[1]] = statement
+        elif _INSERT.match(statement):
+            inserts.append(statement)
+        else:
+            raise JobError(
+                f"{name}.sql holds a statement that a job cannot have: {statement[:60]!r}.",
+                "A job has SET, CREATE TEMPORARY VIEW and INSERT statements.",
+            )
+    if not inserts:
+        raise JobError(f"{name}.sql writes nothing.", "A job needs an INSERT statement.")
+    return Job(name, header, settings, views, tuple(inserts))
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a text, without comments and closing semicolons."""
+    found, current = [], ""
+    for token in _TOKEN.findall(text):
+        if token == ";":
+            found.append(current.strip())
+            current = ""
+        elif not token.startswith(("--", "/*")):
+            current += token
+    found.append(current.strip())
+    return [statement for statement in found if statement]
+
+
+def _header(text: str) -> dict[str, str]:
+    """What the comment lines at the top say, by heading; lines without a heading go on with the last one."""
+    parts: dict[str, list[str]] = {}
+    heading = ""
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        comment = line.removeprefix("--")
+        if not comment.strip():
+            heading = ""
+        elif found := _HEADING.match(comment):
+            heading = found[1]
+            parts[heading] = [found[2]]
+        elif heading:
+            parts[heading].append(comment.strip())
+    return {name: " ".join(filter(None, lines)) for name, lines in parts.items()}
