@@ -322,6 +322,7 @@ class _Starter:
         """Start a part; once more where another program took one of its ports in the meantime."""
         for last_try in (False, True):
             processes.stop(_mark(self._state.home, part.name), None, 0)
+            part.clean(self._here())
             with self._ports_lock:
                 others = {
                     p for name, ports in self._ports.items() if name != part.name for p in ports.values()
@@ -463,7 +464,10 @@ def _stop(state: State, name: str, tell: Progress) -> None:
     entry = state.entry(name)
     part = all_parts().get(name)
     tell(name, "stopping")
-    processes.stop(_mark(state.home, name), entry.identity, part.stop_timeout if part else Part.stop_timeout)
+    grace = part.stop_timeout if part else Part.stop_timeout
+    processes.stop(_mark(state.home, name), entry.identity, grace)
+    if part:
+        part.clean(Context(state.home, {}, {}))
     if entry.app:
         state.remove(name)
     elif entry.pid is not None:

@@ -9,7 +9,7 @@ __all__ = ["Context", "Launch", "Part", "all_parts"]
 
 def all_parts() -> dict[str, Part]:
     """Every part by name, in the order in which people read them."""
-    from infra.parts import flink, kafka, objectstore, redis, registry
+    from infra.parts import flink, kafka, objectstore, redis, registry, triton
 
     parts = (
         kafka.PART,
@@ -18,5 +18,6 @@ def all_parts() -> dict[str, Part]:
         redis.PART,
         flink.JOBMANAGER,
         flink.TASKMANAGER,
+        triton.PART,
     )
     return {part.name: part for part in parts}

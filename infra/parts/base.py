@@ -78,6 +78,7 @@ class Part:
         ready: True as soon as the part does its work; it may raise OSError or httpx errors until then.
         prepare: Downloads and builds what the part needs; runs before its ports are chosen.
         after: Sets the part up once it is ready (first rules, buckets).
+        clean: Removes what a killed process leaves outside its folder; runs before a start and after a stop.
         settings: Addresses that go into ``stack.json``, by name of the setting.
         private: Settings that hold a password; they go into ``secrets.json``.
         stamp: Changes when a running process is no longer the one that would be started.
@@ -94,6 +95,7 @@ class Part:
     ready: Callable[[Context], bool]
     prepare: Callable[[Context], None] = _nothing
     after: Callable[[Context], None] = _nothing
+    clean: Callable[[Context], None] = _nothing
     settings: Callable[[Context], dict[str, str]] = _no_settings
     private: Callable[[Context], dict[str, str]] = _no_settings
     stamp: Callable[[], str] = _no_stamp
