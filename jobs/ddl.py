@@ -49,7 +49,13 @@ _TYPES = {
     "array<double>": "ARRAY<DOUBLE>",
 }
 
-_RESERVED = ("decode_error STRING", "decode_detail STRING", "schema_id INT", "raw_value BYTES", "record_key BYTES")
+_RESERVED = (
+    "decode_error STRING",
+    "decode_detail STRING",
+    "schema_id INT",
+    "raw_value BYTES",
+    "record_key BYTES",
+)
 
 _TS = f"""ts AS CASE
     WHEN event_time BETWEEN {OLDEST_EVENT_MS} AND UNIX_TIMESTAMP() * 1000 + {NEWEST_EVENT_MS}
@@ -71,7 +77,9 @@ def functions() -> list[str]:
     return [f"CREATE TEMPORARY FUNCTION {name} AS '{cls}' LANGUAGE JAVA" for name, cls in FUNCTIONS.items()]
 
 
-def source(schema: RecordSchema, settings: Settings, group: str, options: Mapping[str, str] | None = None) -> str:
+def source(
+    schema: RecordSchema, settings: Settings, group: str, options: Mapping[str, str] | None = None
+) -> str:
     """DDL of a topic as a table to read from.
 
     Args:
@@ -125,8 +133,8 @@ def sink(schema: RecordSchema, settings: Settings, options: Mapping[str, str] | 
     return _create(table_name(schema.topic), columns, connector | dict(options or {}))
 
 
-def batch_source(schema: RecordSchema, rows: str) -> list[str]:
-    """Statements that put a finished set of rows in the place of a topic, for batch mode.
+def batch_source(schema: RecordSchema, rows: str) -> str:
+    """DDL that puts a finished set of rows in the place of a topic, for batch mode.
 
     Args:
         schema: The record that the topic carries.
@@ -138,12 +146,10 @@ def batch_source(schema: RecordSchema, rows: str) -> list[str]:
     """
     names = [field.name for field in schema.fields]
     names += ["source_topic", "source_partition", "source_offset", "kafka_time"]
-    reserved = (column.split() for column in _RESERVED)
-    columns = [*(f"`{name}`" for name in names)]
-    columns += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in reserved]
+    columns = [f"`{name}`" for name in names]
+    columns += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in map(str.split, _RESERVED)]
     columns += ["source_offset AS log_order", _TS.removeprefix("ts AS ") + " AS ts"]
-    view = table_name(schema.topic)
-    return [f"CREATE TEMPORARY VIEW {view} AS SELECT {', '.join(columns)} FROM ({rows})"]
+    return f"CREATE TEMPORARY VIEW {table_name(schema.topic)} AS SELECT {', '.join(columns)} FROM ({rows})"
 
 
 def catalog(settings: Settings) -> str:

@@ -212,7 +212,8 @@ FROM totals;
 
 CREATE TEMPORARY VIEW features AS
 SELECT
-  match_id, event_id, event_type, event_time, game_time_ms, source_partition, source_offset, kafka_time, ts,
+  match_id, event_id, event_type, event_time, game_time_ms, source_partition, source_offset,
+  EPOCH_MILLIS(kafka_time) AS kafka_time, ts,
   source, league, season, blue_team, red_team,
   clock_ms, events, out_of_order_events, late_events, pauses,
   kills_blue, kills_red, kills_blue - kills_red AS kills_diff,
@@ -319,7 +320,8 @@ SELECT
   CASE WHEN p.part = 1 THEN e.level END AS level
 FROM (
   SELECT
-    *,
+    match_id, event_type, event_time, game_time_ms, team, player_id, `role`, champion, victim_id, victim_role,
+    victim_champion, assist_ids, gold, creep_score, level, source_partition, source_offset, ts,
     COALESCE(EPOCH_MILLIS(CURRENT_WATERMARK(ts)) >= event_time - MOD(event_time, 5000) + 4999, FALSE) AS late
   FROM accepted) AS e
 CROSS JOIN UNNEST(
@@ -374,7 +376,7 @@ INSERT INTO match_features (
   baron_power_blue, baron_power_red, dragon_alive, herald_alive, baron_alive)
 SELECT
   match_id, event_id, event_type, event_time, game_time_ms, source_partition, source_offset,
-  EPOCH_MILLIS(kafka_time), EPOCH_MILLIS(CURRENT_TIMESTAMP), EPOCH_MILLIS(CURRENT_WATERMARK(ts)),
+  kafka_time, EPOCH_MILLIS(CURRENT_TIMESTAMP), EPOCH_MILLIS(CURRENT_WATERMARK(ts)),
   source, league, season, blue_team, red_team,
   clock_ms, events, out_of_order_events, late_events, pauses,
   kills_blue, kills_red, kills_diff, towers_blue, towers_red, towers_diff,

@@ -6,16 +6,20 @@ process of its own: ``python -m jobs.session`` reads a request as JSON and print
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from infra.flink_home import flink_home, java_home
-from jobs import ddl, sqlfile
-from riftstream.errors import JobError
+from jobs import ddl, history, sqlfile
+from jobs.cluster import innermost
+from jobs.history import Rows
+from riftstream.errors import JobError, RiftError
 from riftstream.settings import Settings
 from streams.schemas import RecordSchema
 
@@ -34,6 +38,9 @@ _MINI_CLUSTER = {
     "rest.bind-address": "127.0.0.1",
     "rest.bind-port": "0",
 }
+_BATCH = {"parallelism.default": "2", "state.backend.type": "hashmap"}
+_STREAM_ONLY = ("execution.checkpointing.", "restart-strategy.", "table.exec.state.", "table.exec.source.")
+_ARROW_ROWS = 20_000
 
 
 def environment(
@@ -137,13 +144,7 @@ def submit(
 
 
 def batch(
-    job: sqlfile.Job,
-    view: str,
-    schema: RecordSchema,
-    rows: str,
-    setup: Sequence[str] = (),
-    *,
-    environment: TableEnvironment,
+    job: sqlfile.Job, view: str, schema: RecordSchema, rows: Rows, *, environment: TableEnvironment
 ) -> Iterator[pa.RecordBatch]:
     """Run a view of a job over a finished set of rows.
 
@@ -151,12 +152,11 @@ def batch(
         job: The job.
         view: The view, without the columns that only a stream has.
         schema: Record of the topic that the rows stand for.
-        rows: A query for the rows, see ``ddl.batch_source``.
-        setup: Statements that make known what ``rows`` reads.
+        rows: The rows.
         environment: A table environment in batch mode.
 
     Returns:
-        The view's rows as Arrow batches.
+        The view's rows as Arrow batches; at least one, which may be empty. Times are ms since the Unix epoch.
 
     Raises:
         JobError: There is no such view, or Flink could not run it.
@@ -164,38 +164,41 @@ def batch(
     if view not in job.views:
         raise JobError(f"{job.name} has no view {view}.", f"It has: {', '.join(job.views)}.")
     try:
-        for statement in (*setup, *ddl.batch_source(schema, rows)):
+        for statement in (*rows.setup, ddl.batch_source(schema, rows.query)):
             environment.execute_sql(statement)
         for name, statement in job.views.items():
             environment.execute_sql(statement)
             if name == view:
                 break
-        yield from _collect(environment, f"SELECT * FROM {view}")
+        yield from _collect(environment, view)
     except JobError:
         raise
     except Exception as cause:
         raise _job_error(job.name, cause) from cause
 
 
-def _collect(environment: TableEnvironment, query: str) -> Iterator[pa.RecordBatch]:
-    """Rows of a query as Arrow batches, as ``Table.to_pandas`` has them before pandas."""
+def _collect(environment: TableEnvironment, view: str) -> Iterator[pa.RecordBatch]:
+    """Rows of a view as Arrow batches, as ``Table.to_pandas`` has them before pandas."""
+    import pyarrow as pa
     import pytz
     from pyflink.java_gateway import get_gateway
     from pyflink.table.serializers import ArrowSerializer
-    from pyflink.table.types import create_arrow_schema
+    from pyflink.table.types import LocalZonedTimestampType, create_arrow_schema
 
-    names = environment.sql_query(query).get_schema().get_field_names()
-    columns = ", ".join(f"`{name}`" for name in names if name not in ("ts", "log_order", "kafka_time"))
-    table = environment.sql_query(query.replace("*", columns, 1))
+    schema = environment.from_path(view).get_schema()
+    kinds = zip(schema.get_field_names(), schema.get_field_data_types(), strict=True)
+    columns = [
+        f"EPOCH_MILLIS(`{name}`) AS `{name}`" if isinstance(kind, LocalZonedTimestampType) else f"`{name}`"
+        for name, kind in kinds
+    ]
+    table = environment.sql_query(f"SELECT {', '.join(columns)} FROM {view}")  # noqa: S608
+    schema = table.get_schema()
+    arrow_schema = create_arrow_schema(schema.get_field_names(), schema.get_field_data_types())
+    serializer = ArrowSerializer(arrow_schema, schema.to_row_data_type(), pytz.utc)
     environment._before_execute()
     arrow = get_gateway().jvm.org.apache.flink.table.runtime.arrow.ArrowUtils
-    schema = table.get_schema()
-    serializer = ArrowSerializer(
-        create_arrow_schema(schema.get_field_names(), schema.get_field_data_types()),
-        schema.to_row_data_type(),
-        pytz.utc,
-    )
-    yield from serializer.load_from_iterator(arrow.collectAsPandasDataFrame(table._j_table, 20_000))
+    yield pa.RecordBatch.from_pylist([], arrow_schema)
+    yield from serializer.load_from_iterator(arrow.collectAsPandasDataFrame(table._j_table, _ARROW_ROWS))
 
 
 def _statement_set(environment: TableEnvironment, job: sqlfile.Job) -> Any:
@@ -210,7 +213,9 @@ def _target(target: str) -> dict[str, str]:
         return {**_MINI_CLUSTER, "io.tmp.dirs": tempfile.gettempdir()}
     address = urlsplit(target)
     if address.hostname is None:
-        raise JobError(f"{target} is no address of a Flink cluster.", "Give local, remote, or http://HOST:PORT.")
+        raise JobError(
+            f"{target} is no address of a Flink cluster.", "Give local, remote, or http://HOST:PORT."
+        )
     return {
         "execution.target": "remote",
         "rest.address": address.hostname,
@@ -219,8 +224,59 @@ def _target(target: str) -> dict[str, str]:
 
 
 def _job_error(name: str, cause: Exception) -> JobError:
-    """The innermost sentence of a Java stack trace, which is the one that says what is wrong."""
-    lines = str(cause).splitlines()
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    sentence = (causes or [line for line in lines if line.strip()] or [repr(cause)])[-1 if causes else 0]
-    return JobError(f"Flink could not run {name}: {sentence.strip()}")
+    return JobError(f"Flink could not run {name}: {innermost(str(cause))}")
+
+
+def main() -> None:
+    """Do what the request on standard input asks, and print the answer as one line of JSON."""
+    request = json.load(sys.stdin)
+    settings = Settings(**request["settings"])
+    job = sqlfile.load(request["job"])
+    try:
+        answer = {"result": _ANSWERS[request["what"]](request, job, settings)}
+    except RiftError as error:
+        answer = {"error": error.message, "hint": error.hint}
+    print(json.dumps(answer), flush=True)
+    sys.exit("error" in answer)
+
+
+def _answer_submit(request: dict[str, Any], job: sqlfile.Job, settings: Settings) -> str:
+    return submit(job, settings, request["target"], request["options"], request["source_options"])
+
+
+def _answer_batch(request: dict[str, Any], job: sqlfile.Job, settings: Settings) -> str:
+    import pyarrow.parquet as pq
+
+    schema = _only_source(job)
+    if request["source"] == "lake":
+        rows = history.from_lake(schema, settings, request["matches"])
+    else:
+        rows = history.from_file(schema, Path(request["source"]), request["matches"], Path(request["folder"]))
+    kept = {key: value for key, value in job.settings.items() if not key.startswith(_STREAM_ONLY)}
+    options = {**kept, **_BATCH, "pipeline.name": f"{job.name}: {request['view']}", **request["options"]}
+    table_environment = environment(
+        request["target"], batch=True, options=options, logs=settings.home / "logs"
+    )
+    batches = batch(job, request["view"], schema, rows, environment=table_environment)
+    first = next(batches)
+    with pq.ParquetWriter(request["out"], first.schema, compression="zstd") as writer:
+        for rows_of_batch in batches:
+            writer.write_batch(rows_of_batch)
+    return str(request["out"])
+
+
+def _only_source(job: sqlfile.Job) -> RecordSchema:
+    """The record of the one topic that a job reads; batch mode puts history in its place."""
+    read = [
+        schema for table, schema in ddl.topics().items() if table in job.words and table not in job.targets
+    ]
+    if len(read) != 1:
+        raise JobError(f"{job.name} reads {len(read)} topics.", "Batch mode is for jobs that read one.")
+    return read[0]
+
+
+_ANSWERS = {"submit": _answer_submit, "batch": _answer_batch}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""History for batch mode: finished events, from the lake or from a file, as rows that stand for a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from jobs import ddl
+from riftstream.errors import JobError
+from riftstream.settings import Settings
+from streams.schemas import Field, RecordSchema
+
+_BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that stand for a topic.
+
+    Attributes:
+        setup: Statements that make known what the query reads.
+        query: Gives the record's fields and the place in the log, see ``ddl.batch_source``.
+    """
+
+    setup: tuple[str, ...]
+    query: str
+
+
+def from_lake(schema: RecordSchema, settings: Settings, matches: Collection[str] | None) -> Rows:
+    """The accepted events of ``raw.match_events``, all or those of some matches."""
+    columns = [
+        f"EPOCH_MILLIS(`{f.name}`) AS `{f.name}`" if f.logical else f"`{f.name}`" for f in schema.fields
+    ]
+    columns += [
+        "source_topic",
+        "source_partition",
+        "source_offset",
+        "CAST(kafka_time AS TIMESTAMP_LTZ(3)) AS kafka_time",
+    ]
+    table = f"{ddl.CATALOG}.`raw`.match_events"
+    return Rows((ddl.catalog(settings),), f"SELECT {', '.join(columns)} FROM {table}{_where(matches)}")
+
+
+def from_file(schema: RecordSchema, file: Path, matches: Collection[str] | None, folder: Path) -> Rows:
+    """The events of a file, JSON lines or Parquet, in the order of its rows.
+
+    Args:
+        schema: The record that they are.
+        file: The file.
+        matches: Only these match ids; None for all.
+        folder: Takes a copy of the file in which every row has its place in the log.
+
+    Raises:
+        JobError: The file cannot be read.
+    """
+    copy = folder / "events.jsonl"
+    try:
+        with copy.open("wb") as out:
+            wanted = None if matches is None else frozenset(matches)
+            for number, event in enumerate(_events(file)):
+                if wanted is None or event.get("match_id") in wanted:
+                    out.write(
+                        orjson.dumps(_placed(schema.fields, event, number), option=orjson.OPT_APPEND_NEWLINE)
+                    )
+    except (OSError, ValueError) as cause:
+        raise JobError(f"{file} holds no events that can be read: {cause}.") from cause
+    columns = [f"`{field.name}` {ddl.column_type(field)}" for field in schema.fields]
+    columns += ["source_partition INT", "source_offset BIGINT", "kafka_ms BIGINT"]
+    table = f"""CREATE TEMPORARY TABLE history ({", ".join(columns)}) WITH (
+        'connector' = 'filesystem', 'path' = {ddl.literal(copy.as_uri())}, 'format' = 'json')"""
+    names = ", ".join(f"`{field.name}`" for field in schema.fields)
+    query = f"""SELECT {names}, {ddl.literal(schema.topic)} AS source_topic, source_partition, source_offset,
+        TO_TIMESTAMP_LTZ(kafka_ms, 3) AS kafka_time FROM history"""
+    return Rows((table,), query)
+
+
+def _events(file: Path) -> Iterator[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        for batch in pq.ParquetFile(file).iter_batches(_BATCH):
+            yield from batch.to_pylist()
+    else:
+        with file.open("rb") as lines:
+            for line in lines:
+                if line.strip():
+                    yield orjson.loads(line)
+
+
+def _placed(fields: Iterable[Field], event: dict[str, Any], number: int) -> dict[str, Any]:
+    """An event with its place in the log: its own where it has one, else the row's number."""
+    row = {field.name: _milliseconds(event.get(field.name)) for field in fields}
+    kafka_time = _milliseconds(event.get("kafka_time"))
+    return row | {
+        "source_partition": event.get("source_partition", 0),
+        "source_offset": event.get("source_offset", number),
+        "kafka_ms": row.get("event_time") if kafka_time is None else kafka_time,
+    }
+
+
+def _milliseconds(value: Any) -> Any:
+    """Timestamps of Parquet files as ms since the Unix epoch; other values as they are."""
+    return round(value.timestamp() * 1000) if hasattr(value, "timestamp") else value
+
+
+def _where(matches: Collection[str] | None) -> str:
+    if matches is None:
+        return ""
+    return f" WHERE match_id IN ({', '.join(map(ddl.literal, matches))})" if matches else " WHERE FALSE"

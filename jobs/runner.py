@@ -1,0 +1,342 @@
+"""Runs jobs: submits a file to a cluster, stops it, goes on where it was, and runs its views over history.
+
+A job goes on from the newest checkpoint or savepoint of its predecessor, which ``RIFT_HOME/jobs/NAME.json``
+remembers; so a cluster that was killed loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from jobs import sqlfile
+from jobs.cluster import Cluster, Running, Snapshot
+from jobs.session import LOCAL
+from riftstream.errors import JobError
+from riftstream.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REMOTE = "remote"
+LATEST = "latest"
+LAKE = "lake"
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What came of submitting a job.
+
+    Attributes:
+        name: Name of the job.
+        job_id: Flink's id.
+        new: False where it ran already and was left alone.
+        restored_from: Checkpoint or savepoint that it goes on from; None where it begins anew.
+    """
+
+    name: str
+    job_id: str
+    new: bool
+    restored_from: str | None = None
+
+
+@dataclass
+class _Memory:
+    """What is remembered of a job: ids that it had, oldest first, and its savepoints."""
+
+    job_ids: list[str] = field(default_factory=list)
+    savepoints: list[dict[str, Any]] = field(default_factory=list)
+
+
+def running(settings: Settings | None = None) -> dict[str, str]:
+    """Live jobs by name, with Flink's word for their state.
+
+    Raises:
+        StackError: The cluster does not answer.
+    """
+    cluster = Cluster((settings or get_settings()).flink_url)
+    return {job.name: job.state for job in cluster.jobs() if job.alive}
+
+
+def listing(settings: Settings | None = None, target: str = REMOTE) -> dict[str, Running | None]:
+    """Every job that there is a file for, and its newest run that the cluster remembers.
+
+    Raises:
+        StackError: The cluster does not answer.
+    """
+    jobs = Cluster(_address(target, settings or get_settings())).jobs()
+    return {name: next((job for job in jobs if job.name == name), None) for name in sqlfile.names()}
+
+
+def submit(
+    name: str,
+    *,
+    target: str = REMOTE,
+    from_savepoint: str = LATEST,
+    fresh: bool = False,
+    options: Mapping[str, str] | None = None,
+    source_options: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> Submitted:
+    """Submit a job, unless it runs already, and wait until all of its tasks run.
+
+    Args:
+        name: The job: ``jobs/NAME.sql``.
+        target: ``remote`` for the cluster of the settings, the REST address of another, or ``local`` to run it
+            to its end in a process of its own.
+        from_savepoint: Path of a checkpoint or savepoint to go on from; ``latest`` for the newest that is known,
+            if any.
+        fresh: Begin anew, from the start of the topics and without state.
+        options: Flink options over those of the job's file, for example ``{"parallelism.default": "2"}``.
+        source_options: Options over those of the tables that the job reads, for example
+            ``{"scan.bounded.mode": "latest-offset"}``.
+        settings: Where everything is; the process's settings by default.
+
+    Returns:
+        The job's id, whether it is new, and what it went on from.
+
+    Raises:
+        JobError: There is no such job, or Flink refused it, or it failed at once.
+        StackError: The cluster does not answer.
+    """
+    settings = settings or get_settings()
+    job = sqlfile.load(name)
+    if target == LOCAL:
+        return Submitted(name, _session(settings, "submit", job, LOCAL, options, source_options), new=True)
+    cluster = Cluster(_address(target, settings))
+    live = cluster.find(name)
+    if live is not None:
+        return Submitted(name, live.job_id, new=False)
+    memory = _recall(settings, name)
+    path = None if fresh else _restore_path(cluster, memory, from_savepoint)
+    options = {**(options or {}), **({"execution.state-recovery.path": path} if path else {})}
+    job_id = _session(settings, "submit", job, cluster.url, options, source_options)
+    memory.job_ids.append(job_id)
+    _remember(settings, name, memory)
+    cluster.wait_running(job_id)
+    return Submitted(name, job_id, new=True, restored_from=path)
+
+
+def stop(
+    name: str, *, target: str = REMOTE, savepoint: bool = True, settings: Settings | None = None
+) -> Snapshot | None:
+    """Stop a job.
+
+    Args:
+        name: The job.
+        target: The cluster, as for ``submit``.
+        savepoint: Take a savepoint; else the job is cancelled, and its newest checkpoint stays.
+        settings: Where everything is; the process's settings by default.
+
+    Returns:
+        The savepoint; None where none was asked for.
+
+    Raises:
+        JobError: It does not run, or the savepoint failed.
+        StackError: The cluster does not answer.
+    """
+    settings = settings or get_settings()
+    cluster = Cluster(_address(target, settings))
+    job = _live(cluster, name)
+    if not savepoint:
+        cluster.cancel(job.job_id)
+        return None
+    taken = cluster.stop(job.job_id)
+    _note(settings, name, taken)
+    return taken
+
+
+def savepoint(name: str, *, target: str = REMOTE, settings: Settings | None = None) -> Snapshot:
+    """Take a savepoint of a job that goes on running.
+
+    Raises:
+        JobError: It does not run, or the savepoint failed.
+        StackError: The cluster does not answer.
+    """
+    settings = settings or get_settings()
+    cluster = Cluster(_address(target, settings))
+    taken = cluster.savepoint(_live(cluster, name).job_id)
+    _note(settings, name, taken)
+    return taken
+
+
+def upgrade(
+    name: str,
+    *,
+    target: str = REMOTE,
+    options: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> Submitted:
+    """Stop a job with a savepoint and submit its file as it is now from there.
+
+    Raises:
+        JobError: It does not run, the savepoint failed, or the new text cannot take over the state.
+        StackError: The cluster does not answer.
+    """
+    sqlfile.load(name)
+    taken = stop(name, target=target, settings=settings)
+    path = taken.path if taken else LATEST
+    return submit(name, target=target, from_savepoint=path, options=options, settings=settings)
+
+
+def run_batch(
+    name: str,
+    view: str,
+    *,
+    source: Path | str = LAKE,
+    matches: Collection[str] | None = None,
+    out: Path | None = None,
+    target: str = LOCAL,
+    options: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> pa.Table:
+    """Run a view of a job over history: the same SQL text in batch mode, in the order of the log.
+
+    Args:
+        name: The job, for example ``match_pipeline``.
+        view: A view of it that has no column which only a stream can have, for example ``features``.
+        source: ``lake`` for ``raw.match_events``, or a file of events: JSON lines or Parquet (``.parquet``) in
+            log order, with the fields of the topic's record; ``source_partition`` and ``source_offset`` are
+            partition 0 and the row's number where the file lacks them.
+        matches: Only these match ids.
+        out: Parquet file to write; the table is read from it on demand.
+        target: ``local`` for a cluster in a process of its own, needing no running stack for a file; else as
+            for ``submit``.
+        options: Flink options.
+        settings: Where everything is; the process's settings by default.
+
+    Returns:
+        The view's rows; memory-mapped where ``out`` is given. Times are ms since the Unix epoch.
+
+    Raises:
+        JobError: There is no such job or view, or Flink could not run it.
+    """
+    import pyarrow.parquet as pq
+
+    settings = settings or get_settings()
+    job = sqlfile.load(name)
+    if view not in job.views:
+        raise JobError(f"{name} has no view {view}.", f"It has: {', '.join(job.views)}.")
+    with tempfile.TemporaryDirectory(prefix="rift-batch-") as folder:
+        file = out or Path(folder) / "rows.parquet"
+        request = {
+            "view": view,
+            "source": str(source if source == LAKE else Path(source).resolve()),
+            "matches": sorted(matches) if matches is not None else None,
+            "out": str(file.resolve()),
+            "folder": folder,
+        }
+        address = target if target == LOCAL else _address(target, settings)
+        _session(settings, "batch", job, address, options, None, **request)
+        return pq.read_table(file, memory_map=out is not None)
+
+
+def _address(target: str, settings: Settings) -> str:
+    return settings.flink_url if target == REMOTE else target
+
+
+def _live(cluster: Cluster, name: str) -> Running:
+    job = cluster.find(name)
+    if job is None:
+        raise JobError(f"The job {name} does not run.", "See `rift jobs list`.")
+    return job
+
+
+def _restore_path(cluster: Cluster, memory: _Memory, wanted: str) -> str | None:
+    if wanted != LATEST:
+        return wanted
+    known = [Snapshot(**savepoint) for savepoint in memory.savepoints]
+    for job_id in memory.job_ids:
+        known += cluster.snapshots(job_id)
+    return max(known, key=lambda snapshot: snapshot.taken_ms).path if known else None
+
+
+def _file(settings: Settings, name: str) -> Path:
+    return settings.home / "jobs" / f"{name}.json"
+
+
+def _recall(settings: Settings, name: str) -> _Memory:
+    file = _file(settings, name)
+    return _Memory(**json.loads(file.read_text())) if file.is_file() else _Memory()
+
+
+def _remember(settings: Settings, name: str, memory: _Memory) -> None:
+    file = _file(settings, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(asdict(memory), indent=1))
+    beside.replace(file)
+
+
+def _note(settings: Settings, name: str, taken: Snapshot) -> None:
+    memory = _recall(settings, name)
+    memory.savepoints.append(asdict(taken))
+    _remember(settings, name, memory)
+
+
+def _session(
+    settings: Settings,
+    what: str,
+    job: sqlfile.Job,
+    target: str,
+    options: Mapping[str, str] | None,
+    source_options: Mapping[str, str] | None,
+    **more: Any,
+) -> str:
+    """Run ``jobs.session`` in a process of its own, so that its JVM goes when it is done.
+
+    The request goes through standard input, since it holds the keys of the object store.
+    """
+    request = {
+        "what": what,
+        "job": job.name,
+        "target": target,
+        "options": dict(options or {}),
+        "source_options": dict(source_options or {}),
+        "settings": _open(settings),
+        **more,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.session"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    try:
+        answer = json.loads(lines[-1])
+    except (IndexError, ValueError) as cause:
+        raise JobError(
+            f"The Flink client died (exit code {done.returncode}): {done.stderr[-2000:]}"
+        ) from cause
+    if "error" in answer:
+        raise JobError(answer["error"], answer["hint"])
+    return str(answer["result"])
+
+
+def _open(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON holds them, secrets readable."""
+    values = settings.model_dump()
+    return {
+        name: value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for name, value in values.items()
+    }
+
+
+def seconds_since(ms: int) -> float:
+    """Seconds from a time (ms since the Unix epoch) to now."""
+    return time.time() - ms / 1000
