@@ -20,6 +20,7 @@ def properties(settings: Settings) -> dict[str, str]:
         "uri": settings.catalog_uri,
         "warehouse": settings.catalog_warehouse,
         "credential": f"{key}:{secret}",
+        "oauth2-server-uri": f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens",
         "s3.endpoint": settings.s3_endpoint,
         "s3.region": settings.s3_region,
         "s3.access-key-id": key,

@@ -162,8 +162,7 @@ def plan(settings: Settings, tables: Iterable[TableSpec] = TABLES) -> list[Chang
     Raises:
         StackError: The catalog does not answer.
     """
-    catalog = connect(settings)
-    return [change for spec in tables for change in _plan_one(catalog, spec)]
+    return plan_in(connect(settings), tables)
 
 
 def apply(settings: Settings, changes: list[Change], tables: Iterable[TableSpec] = TABLES) -> None:
@@ -173,8 +172,17 @@ def apply(settings: Settings, changes: list[Change], tables: Iterable[TableSpec]
         StackError: The catalog does not answer.
         SchemaError: A table would lose or misread data.
     """
+    apply_in(connect(settings), changes, tables)
+
+
+def plan_in(catalog: Catalog, tables: Iterable[TableSpec] = TABLES) -> list[Change]:
+    """As ``plan``, in a catalog that is open already."""
+    return [change for spec in tables for change in _plan_one(catalog, spec)]
+
+
+def apply_in(catalog: Catalog, changes: list[Change], tables: Iterable[TableSpec] = TABLES) -> None:
+    """As ``apply``, in a catalog that is open already."""
     wanted = {change.name for change in changes if change.kind == KIND}
-    catalog = connect(settings)
     for spec in tables:
         if spec.name in wanted:
             _make_or_evolve(catalog, spec)
@@ -204,7 +212,7 @@ def events(
     """
     condition: BooleanExpression = EqualTo("match_id", match_id)  # type: ignore[call-arg, arg-type]
     if until_offset is not None:
-        newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg, arg-type]
+        newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg]
         condition = And(condition, newest)
     table = _load(connect(settings), MATCH_EVENTS)
     if table is None:
