@@ -210,7 +210,7 @@ def events(
     Raises:
         StackError: The catalog does not answer, or has no such table.
     """
-    condition: BooleanExpression = EqualTo("match_id", match_id)  # type: ignore[call-arg, arg-type]
+    condition: BooleanExpression = EqualTo("match_id", match_id)  # type: ignore[call-arg]
     if until_offset is not None:
         newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg]
         condition = And(condition, newest)
