@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -32,7 +32,6 @@ from starlette.routing import Route
 
 from riftstream.errors import DeliveryError, SchemaError, StackError
 from streams.avro import Codec
-from streams.client import Producer
 from streams.rules import Fault, faults, identified
 
 MAX_BODY = 1024 * 1024
@@ -96,6 +95,28 @@ class Item:
     faults: tuple[Fault, ...] = ()
 
 
+class Sender(Protocol):
+    """What is needed of a producer; ``streams.client.Producer`` is one."""
+
+    @property
+    def codec(self) -> Codec:
+        """Encodes match events."""
+
+    def send_bytes(
+        self,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        on_delivery: Callable[[KafkaError | None], None] | None = None,
+        patience: float | None = None,
+    ) -> None:
+        """Hand over one record, or raise DeliveryError where there is no room for it."""
+
+    def poll(self, timeout: float) -> None:
+        """Let deliveries be reported."""
+
+
 class Ingest:
     """Takes requests for one producer.
 
@@ -105,7 +126,7 @@ class Ingest:
         max_in_flight: Requests that may be worked on at once; more are answered with 503.
     """
 
-    def __init__(self, producer: Producer, *, patience: float = 5.0, max_in_flight: int = 64) -> None:
+    def __init__(self, producer: Sender, *, patience: float = 5.0, max_in_flight: int = 64) -> None:
         self._producer = producer
         self._codec = producer.codec
         self._patience = patience
@@ -185,12 +206,17 @@ class Ingest:
         return sum(error is None for error in outcomes)
 
 
-def routes(producer: Producer) -> list[Route]:
-    """The route of this module, for an application that has others beside it."""
-    return [Route("/ingest/events", Ingest(producer).endpoint, methods=["POST"])]
+def routes(producer: Sender, *, patience: float = 5.0) -> list[Route]:
+    """The route of this module, for an application that has others beside it.
+
+    Args:
+        producer: Sends to ``live-matches``.
+        patience: Seconds that a request waits for Kafka before it is answered with 503.
+    """
+    return [Route("/ingest/events", Ingest(producer, patience=patience).endpoint, methods=["POST"])]
 
 
-def app(producer: Producer) -> Starlette:
+def app(producer: Sender) -> Starlette:
     """An ASGI application that takes ``POST /ingest/events`` and sends to ``producer``."""
     return Starlette(routes=routes(producer))
 
