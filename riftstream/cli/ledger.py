@@ -20,7 +20,7 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True)
 class Latency:
-    """How long it took from an event to its prediction.
+    """How long it took from an event (its ``event_time``) to its prediction (the broker's append).
 
     Attributes:
         count: Events measured.
@@ -70,7 +70,7 @@ class Summary:
         predictions: Predictions, each ``prediction_id`` once.
         repeated: Predictions that came again under the same id.
         results: Matches that have a result.
-        latency: From the broker's append of an event to the broker's append of its prediction.
+        latency: From the moment when an event happened to the broker's append of its prediction.
         score: How good the predictions were.
         faults: What does not add up, a sentence each; empty when all is well.
     """
@@ -93,7 +93,7 @@ class _Prediction:
     match_id: str
     event_id: str
     probability: float | None
-    appended: int
+    age_ms: int
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Ledger:
     suffix: str
     matches: int
     sent: int = 0
-    _events: dict[Position, tuple[str, int]] = field(default_factory=dict)
+    _events: set[Position] = field(default_factory=set)
     _features: dict[Position, str] = field(default_factory=dict)
     _feature_records: int = 0
     _rejected: dict[Position, str] = field(default_factory=dict)
@@ -128,8 +128,7 @@ class Ledger:
         if not match or not match.endswith(self.suffix):
             return False
         if topic == "live-matches":
-            position = (received.partition, received.offset)
-            self._events[position] = (record["event_id"] or "", received.time)
+            self._events.add((received.partition, received.offset))
         elif topic == "match-features":
             self._feature_records += 1
             self._features[record["source_partition"], record["source_offset"]] = record["event_id"]
@@ -147,7 +146,10 @@ class Ledger:
             self._repeated += 1
             return
         self._predictions[record["prediction_id"]] = _Prediction(
-            record["match_id"], record["event_id"], record["probability"], received.time
+            match_id=record["match_id"],
+            event_id=record["event_id"],
+            probability=record["probability"],
+            age_ms=received.time - record["event_time"],
         )
 
     def missing(self) -> dict[str, int]:
@@ -156,7 +158,7 @@ class Ledger:
         gaps = {
             "events not in the topic": self.sent - len(self._events),
             "events neither accepted nor rejected": len(
-                self._events.keys() - self._features.keys() - self._rejected.keys()
+                self._events - self._features.keys() - self._rejected.keys()
             ),
             "accepted events without a prediction": len(set(self._features.values()) - predicted),
             "matches without a result": self.matches - len(self._results),
@@ -191,18 +193,13 @@ class Ledger:
         both = len(self._features.keys() & self._rejected.keys())
         if both:
             faults.append(f"{both} records both accepted and rejected")
-        strange = len((self._features.keys() | self._rejected.keys()) - self._events.keys())
+        strange = len((self._features.keys() | self._rejected.keys()) - self._events)
         if strange:
             faults.append(f"{strange} features or dead letters of no record of this run")
         return faults
 
     def _latency(self) -> Latency:
-        appended = {event_id: time for event_id, time in self._events.values() if event_id}
-        spans = [
-            prediction.appended - appended[prediction.event_id]
-            for prediction in self._predictions.values()
-            if prediction.event_id in appended
-        ]
+        spans = [prediction.age_ms for prediction in self._predictions.values()]
         return Latency(len(spans), percentile(spans, 50), percentile(spans, 99), percentile(spans, 100))
 
     def _winners(self) -> dict[str, str]:
