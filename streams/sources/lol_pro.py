@@ -30,8 +30,8 @@ What the data means, found by looking at all of it:
 * ``=`` as a jungler's name is an artefact of a spreadsheet.
 
 There is no date. Matches are put on a **synthetic calendar** in the order Year, Season, then file order:
-spring splits start on 15 January and summer splits on 1 June of their year, 00:00 UTC, and a match starts every
-two hours. It depends on all of ``matchinfo`` and not on ``limit``; real matches of different leagues
+spring splits start on 15 January and summer splits on 1 June of their year, 00:00 UTC, and a match starts
+every two hours. It depends on all of ``matchinfo`` and not on ``limit``; real matches of different leagues
 overlapped. ``gamelength`` is whole minutes rounded up, so MATCH_END comes up to a minute late.
 """
 
@@ -429,18 +429,19 @@ class LolPro:
 
     def _read_gold_lists(self) -> None:
         account = self.account.file("gold.csv")
-        for match, (_, blue, red) in self._rows_of_matches("gold.csv", ["Address", "goldblue", "goldred"]):
-            lists = [_gold(_json_list(text), match) for text in (blue, red)]
-            reason = next((found for found in lists if isinstance(found, str)), None)
+        for match, (_, *texts) in self._rows_of_matches("gold.csv", ["Address", "goldblue", "goldred"]):
+            blue, red = (_gold(_json_list(text), match) for text in texts)
             if match.gold:
                 account.reject("gold twice")
-            elif reason is not None:
-                account.reject(reason)
-            elif len(lists[0]) != len(lists[1]):
+            elif isinstance(blue, str):
+                account.reject(blue)
+            elif isinstance(red, str):
+                account.reject(red)
+            elif len(blue) != len(red):
                 account.reject("gold of the two sides is not equally long")
             else:
-                match.gold = {"blue": list(lists[0]), "red": list(lists[1])}  # type: ignore[arg-type]
-                account.use(events=len(lists[0]))
+                match.gold = {"blue": blue, "red": red}
+                account.use(events=len(blue))
 
     def _read_gold_columns(self, minutes: list[str]) -> None:
         """A row for each match and kind of gold; the n-th minute column is minute n - 1."""

@@ -1,4 +1,4 @@
-"""Make the sample anew: ``python -m streams.sources.sample.build FOLDER``, with the folder of the CSV files."""
+"""Make the sample anew: ``python -m streams.sources.sample.build FOLDER`` (the folder of the CSV files)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _deficit(match: Match) -> int:
 def choose(matches: list[Match]) -> list[Match]:
     """Twenty matches of the 2017 summer split, by a rule that looks at no prediction.
 
-    The greatest comeback; the nine other matches with known gold whose id has the lowest SHA-256; and of every
-    other league the match with the lowest.
+    The greatest comeback; the nine other matches with known gold whose id has the lowest SHA-256; and of
+    every other league the match with the lowest.
     """
     season = [match for match in matches if match[0]["season"] == SEASON]
     by_league: dict[str, list[Match]] = defaultdict(list)
