@@ -128,6 +128,8 @@ def sink(schema: RecordSchema, settings: Settings, options: Mapping[str, str] | 
         "properties.compression.type": "lz4",
         "properties.linger.ms": "5",
         "properties.batch.size": "131072",
+        # A dead letter holds a whole record, of up to Kafka's 1 MiB, and what is said about it.
+        "properties.max.request.size": "2097152",
     }
     columns = map(_column, schema.fields)
     return _create(table_name(schema.topic), columns, connector | dict(options or {}))
