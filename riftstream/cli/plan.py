@@ -59,13 +59,18 @@ def job_piece(
 
 def pieces(settings: Settings) -> list[Piece]:
     """The parts of the platform, each after those that it needs."""
+    from jobs import runner, sqlfile
     from lakehouse import tables
     from streams import registry, topics
+
+    def submit(name: str) -> object:
+        return runner.submit(name, settings=settings)
 
     return [
         Piece("topics", lambda: topics.plan(settings), lambda changes: topics.apply(settings, changes)),
         Piece("schemas", lambda: registry.plan(settings), lambda changes: registry.apply(settings, changes)),
         Piece("tables", lambda: tables.plan(settings), lambda changes: tables.apply(settings, changes)),
+        job_piece(sqlfile.names(), lambda: runner.running(settings), submit),
     ]
 
 
