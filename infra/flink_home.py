@@ -152,14 +152,8 @@ def _put(building: Path, home: Path) -> None:
 
 
 def _forget_old(current: Path) -> None:
-    """Remove all but the newest homes. Jars are links or opened already, so this takes nothing from anyone."""
-    homes = sorted(
-        (h for h in current.parent.iterdir() if not h.name.startswith("building-")), key=_age, reverse=True
-    )
-    for home in homes[_KEEP:]:
+    """Remove all but the newest homes; a cluster that still runs from one of those has opened its jars."""
+    homes = [home for home in current.parent.iterdir() if not home.name.startswith("building-")]
+    for home in sorted(homes, key=lambda folder: folder.stat().st_mtime)[:-_KEEP]:
         if home != current:
             shutil.rmtree(home, ignore_errors=True)
-
-
-def _age(folder: Path) -> float:
-    return folder.stat().st_mtime

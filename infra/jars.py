@@ -13,12 +13,13 @@ import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 
 import httpx
 
-from infra.locks import file_lock
+from infra.locks import waiting_lock
 from infra.progress import Progress, silent
 from riftstream.errors import StackError
 from riftstream.settings import get_settings
@@ -82,12 +83,11 @@ def fetch(name: str, progress: Progress = silent, part: str = "", cancel: Event 
     """
     root = get_settings().cache / "jars"
     artefacts = locked(name)
-    missing = [a for a in artefacts if not _present(root / a.path, a)]
-    if missing:
-        with file_lock(root / f"{name}.lock", wait=True):
-            _download_all(
-                root, [a for a in missing if not _present(root / a.path, a)], progress, part, cancel
-            )
+    called_off = cancel or Event()
+    if not all(_present(root / a.path, a) for a in artefacts):
+        with waiting_lock(root / f"{name}.lock", called_off):
+            missing = [a for a in artefacts if not _present(root / a.path, a)]
+            _download_all(root, missing, progress, part, called_off)
     return [root / a.path for a in artefacts]
 
 
@@ -96,12 +96,11 @@ def _present(file: Path, artefact: Artefact) -> bool:
 
 
 def _download_all(
-    root: Path, artefacts: list[Artefact], progress: Progress, part: str, cancel: Event | None
+    root: Path, artefacts: list[Artefact], progress: Progress, part: str, cancel: Event
 ) -> None:
     total = sum(a.size for a in artefacts)
     done: dict[str, int] = {}
     guard = Lock()
-    stop = cancel or Event()
 
     def report(artefact: Artefact, size: int) -> None:
         with guard:
@@ -112,15 +111,15 @@ def _download_all(
         httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client,
         ThreadPoolExecutor(_PARALLEL) as pool,
     ):
+        sources = repositories()
         tasks = [
-            pool.submit(download, client, repositories(), a, root / a.path, lambda n, a=a: report(a, n), stop)
+            pool.submit(download, client, sources, a, root / a.path, partial(report, a), cancel)
             for a in artefacts
         ]
         try:
             for task in tasks:
                 task.result()
-        except BaseException:
-            stop.set()
+        except StackError:
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -156,30 +155,35 @@ def download(
     """
     part = file.with_name(file.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
+    resumed = part.is_file()
     failure: Exception | None = None
     for attempt in range(_ATTEMPTS):
-        if attempt and cancel.wait(min(2**attempt, 30)):
-            break
+        if attempt:
+            cancel.wait(min(2**attempt, 30))
+        if cancel.is_set():
+            raise StackError(
+                f"The download of {artefact.coordinate} was stopped.", "It goes on where it stopped."
+            )
         for root in roots:
             try:
-                if _stream(client, f"{root}/{artefact.path}", part, artefact.size, report, cancel):
-                    _check(part, artefact)
-                    part.rename(file)
-                    return
+                if not _stream(client, f"{root}/{artefact.path}", part, artefact.size, report, cancel):
+                    continue
+                _check(part, artefact)
+                part.rename(file)
+                return
             except httpx.HTTPError as error:
                 failure = error
-        if failure is None and not cancel.is_set():
+            except StackError as error:
+                # An earlier run may have left the beginning of another file.
+                if not resumed:
+                    raise
+                resumed, failure = False, error
+        if failure is None:
             raise StackError(
                 f"No repository has {artefact.coordinate}.", "Look at the versions in infra/jars.toml."
             )
-        if cancel.is_set():
-            break
-    if cancel.is_set():
-        raise StackError(
-            f"The download of {artefact.coordinate} was stopped.", "It goes on where it stopped."
-        )
     raise StackError(
-        f"{artefact.coordinate} could not be downloaded: {failure or 'the connection broke'}.",
+        f"{artefact.coordinate} could not be downloaded: {failure}.",
         "Check the network and run the command again; it goes on where it stopped.",
     ) from failure
 

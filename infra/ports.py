@@ -1,7 +1,8 @@
-"""Ports on loopback: the wanted one, or the next that is free."""
+"""Ports on loopback: the wanted one, or another that is free."""
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Mapping
 
@@ -39,7 +40,9 @@ def choose(wanted: Mapping[str, int], last: Mapping[str, int], taken: set[int]) 
     """
     chosen: dict[str, int] = {}
     for name, default in wanted.items():
-        candidates = (last.get(name, default), *range(default, _LAST, _STEP))
+        others = range(default, _LAST, _STEP)
+        # At random, so that two stacks that start at once seldom want the same.
+        candidates = (last.get(name, default), default, *random.sample(others, len(others)))
         port = next((p for p in candidates if p not in taken and is_free(p)), None)
         if port is None:
             raise StackError(f"No port is free for {name}.", "Stop a program that listens on many ports.")

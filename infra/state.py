@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -55,13 +55,22 @@ class State:
         self.home = home
         self._lock = Lock()
 
-    def make_home(self) -> None:
-        """Make the folder, readable by its owner only; one that was empty before is marked as ours."""
-        new = not self.home.is_dir() or not any(self.home.iterdir())
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if new:
+    def make_home(self, known: Collection[str] = ()) -> None:
+        """Make the folder, readable by its owner only.
+
+        Args:
+            known: Names of the stack's own files and folders. A folder that holds nothing else is marked
+                as all ours.
+        """
+        if not self.home.is_dir():
+            self.home.mkdir(mode=0o700, parents=True)
+        if not self.ours and all(entry.name in known for entry in self.home.iterdir()):
             self.home.chmod(0o700)
             (self.home / _OURS).write_text("All in this folder was made by rift and is removed by --wipe.\n")
+
+    def log(self, name: str) -> Path:
+        """The log of a part."""
+        return self.home / "logs" / f"{name}.log"
 
     @property
     def ours(self) -> bool:
@@ -113,12 +122,13 @@ class State:
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.home / name
-        return json.loads(file.read_text()) if file.is_file() else {}
+        values: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+        return values
 
     def _change(self, name: str, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         with self._lock:
             before = self._read(name)
-            after = json.loads(json.dumps(before))
+            after: dict[str, Any] = json.loads(json.dumps(before))
             change(after)
             if after != before:
                 write_private(self.home / name, json.dumps(after, indent=2) + "\n")

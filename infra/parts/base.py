@@ -66,6 +66,10 @@ def _no_stamp() -> str:
     return ""
 
 
+def _no_url(context: Context) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the stack.
@@ -82,6 +86,8 @@ class Part:
         settings: Addresses that go into ``stack.json``, by name of the setting.
         private: Settings that hold a password; they go into ``secrets.json``.
         stamp: Changes when a running process is no longer the one that would be started.
+        url: HTTP address by which an application is asked for its health; empty for a server, which is asked
+            by ``ready``.
         needs: Parts that must be ready before this one starts.
         store: It keeps what other parts write, so it stops after them.
         timeout: Seconds until a start counts as failed.
@@ -99,6 +105,7 @@ class Part:
     settings: Callable[[Context], dict[str, str]] = _no_settings
     private: Callable[[Context], dict[str, str]] = _no_settings
     stamp: Callable[[], str] = _no_stamp
+    url: Callable[[Context], str] = _no_url
     needs: tuple[str, ...] = ()
     store: bool = False
     timeout: float = 90.0

@@ -166,7 +166,7 @@ def _jobmanager_ready(context: Context) -> bool:
 
 
 def _taskmanager_ready(context: Context) -> bool:
-    """True once the JobManager lists the TaskManager that was started last (a killed one stays listed a while)."""
+    """True once the JobManager lists the one that was started last; a killed one stays listed a while."""
     answer = http().get(f"{_url(context)}/taskmanagers")
     answer.raise_for_status()
     own = (context.folder("flink") / "taskmanager.id").read_text()

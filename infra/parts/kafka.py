@@ -81,13 +81,28 @@ def _java(context: Context, *options: str) -> list[str]:
     ]
 
 
+def _cluster_id() -> str:
+    """A random id in Kafka's notation; one that begins with a dash would look like an option."""
+    text = "-"
+    while text.startswith("-"):
+        text = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return text
+
+
 def _format(context: Context, properties: Path) -> None:
     """Give the data folder a cluster id; without one the broker does not start."""
     if (context.folder("kafka") / "data" / "meta.properties").is_file():
         return
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").lstrip("-").ljust(22, "A")
     command = _java(context, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-    command += ["kafka.tools.StorageTool", "format", "--config", str(properties), "--cluster-id", cluster]
+    command += [
+        "kafka.tools.StorageTool",
+        "format",
+        "--config",
+        str(properties),
+        "--cluster-id",
+        _cluster_id(),
+    ]
+    command += ["--ignore-formatted"]
     env = _environment(context)
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if result.returncode:

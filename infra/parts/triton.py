@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from infra import jars
-from infra.locks import file_lock
+from infra.locks import waiting_lock
 from infra.parts.base import HOST, Context, Launch, Part, http
 from riftstream.errors import StackError
 from riftstream.settings import get_settings
@@ -40,7 +40,11 @@ def version() -> str:
 def folder() -> Path:
     """Where the server and its packages are, by what they are made from."""
     python = f"{_LAYOUT} {sys.version_info[:2]} {sys.base_prefix}"
-    return get_settings().cache / "triton" / hashlib.sha256(f"{python} {jars.sha256(LOCK)}".encode()).hexdigest()[:16]
+    return (
+        get_settings().cache
+        / "triton"
+        / hashlib.sha256(f"{python} {jars.sha256(LOCK)}".encode()).hexdigest()[:16]
+    )
 
 
 def model_repository(home: Path) -> Path:
@@ -59,7 +63,7 @@ def _prepare(context: Context) -> None:
         return
     if sys.platform != "linux":
         raise StackError("Triton runs on Linux only.", "Start the other parts by name: rift stack up kafka …")
-    with file_lock(target.parent / "install.lock", wait=True):
+    with waiting_lock(target.parent / "install.lock", context.cancel):
         if target.is_dir():
             return
         building = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
