@@ -135,7 +135,7 @@ def open_input(what: str | None, options: Options | None = None) -> Source:
 
 def _lol_pro_folder(path: str | None) -> Path:
     if path is not None and path.startswith("kaggle:"):
-        return _kaggle_folder(path.removeprefix("kaggle:") or KAGGLE_SET)
+        return kaggle_folder(path.removeprefix("kaggle:") or KAGGLE_SET)
     if path is not None:
         return Path(path)
     data = get_settings().data
@@ -146,8 +146,12 @@ def _lol_pro_folder(path: str | None) -> Path:
     return data
 
 
-def _kaggle_folder(dataset: str) -> Path:
-    """Download a data set of Kaggle, or take it from kagglehub's cache."""
+def kaggle_folder(dataset: str = KAGGLE_SET) -> Path:
+    """Download a data set of Kaggle, or take it from kagglehub's cache.
+
+    Raises:
+        SourceError: kagglehub is not installed, or Kaggle does not give the set.
+    """
     try:
         import kagglehub
     except ImportError as cause:

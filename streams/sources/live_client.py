@@ -6,7 +6,8 @@ become PLAYER_STATS where something changed.
 What this feed cannot tell: a match id (it is derived from the rosters, unless one is given), team names, the
 league, the teams' gold (only the gold that the player at this computer has in hand), places, who placed
 wards or bought what, and who won where the client only watches. Creep score comes in steps of ten.
-Champions killed by nobody (a tower, minions, monsters) give nobody a kill; they are counted as rejected.
+A champion killed by a tower, minions or monsters is a CHAMPION_KILL without a team: a death, and nobody's
+kill.
 """
 
 from __future__ import annotations
@@ -220,11 +221,15 @@ class LiveClient:
     def _champion_kill(self, entry: dict[str, Any]) -> tuple[str, Event] | str:
         killer = self._players.get(str(entry.get("KillerName")))
         victim = self._players.get(str(entry.get("VictimName")))
-        if killer is None:
-            return "killed by no champion"
-        if victim is not None and victim.side == killer.side:
+        if killer is None and victim is None:
+            return "nobody known killed nobody known"
+        if killer is not None and victim is not None and victim.side == killer.side:
             return "killed by the own side"
-        fields = _actor(killer) | {"assist_ids": self._assistants(entry, killer)}
+        fields: Event = {}
+        if killer is None:
+            self.account.notes["deaths that are nobody's kill"] += 1
+        else:
+            fields = _actor(killer) | {"assist_ids": self._assistants(entry, killer)}
         if victim is None:
             self.account.notes["kills of an unknown victim"] += 1
         else:

@@ -498,7 +498,7 @@ def _match(number: int, row: list[str]) -> _Match | str:
     minutes = _whole(length)
     if match_id is None:
         return "no match id in Address"
-    if season not in _SPLIT_STARTS or re.fullmatch(r"20[0-9]{2}", year) is None:
+    if season not in _SPLIT_STARTS or re.fullmatch(r"20[1-9][0-9]", year) is None:
         return "unknown Year or Season"
     if (blue_won, red_won) not in (("1", "0"), ("0", "1")):
         return "not one winner and one loser"
@@ -531,7 +531,7 @@ def _clock(time: str, match: _Match) -> int | str:
         return "Time is not a number"
     if minutes < 0:
         return "Time is negative"
-    if minutes > match.minutes + 1:
+    if minutes > min(match.minutes + 1, MAX_MINUTES):
         return "Time is after the end of the match"
     return round(minutes * 60_000)
 

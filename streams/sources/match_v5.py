@@ -5,7 +5,8 @@ document (same ``matchId``) beside it. ``teamId`` of a building is its owner, so
 Each frame gives TEAM_GOLD (the sum of the players' ``totalGold``) and ten PLAYER_STATS; kills, deaths and
 assists there are counted from the events before. ``realTimestamp`` of PAUSE_END anchors the clock to UTC, so
 that event times go on in a pause while the match clock stands; the one at zero is the start of the clock and
-no pause.
+no pause. A champion killed by a tower, minions or monsters (``killerId`` 0) is a CHAMPION_KILL without a
+team.
 """
 
 from __future__ import annotations
@@ -255,15 +256,18 @@ class _Reader:
     def _champion_kill(self, entry: dict[str, Any]) -> Event | str:
         killer = self._player(entry.get("killerId"))
         victim = self._player(entry.get("victimId"))
+        if killer is None and victim is None:
+            return "nobody known killed nobody known"
+        fields: Event = {}
+        if killer is None:
+            self._account.notes["deaths that are nobody's kill"] += 1
+        else:
+            self._kills[killer.name] += 1
+            assistants = self._assistants(entry, killer)
+            self._assists.update(assistants or ())
+            fields = _actor(killer) | {"assist_ids": assistants}
         if victim is not None:
             self._deaths[victim.name] += 1
-        if killer is None:
-            return "killed by no champion"
-        self._kills[killer.name] += 1
-        assistants = self._assistants(entry, killer)
-        self._assists.update(assistants or ())
-        fields = _actor(killer) | {"assist_ids": assistants}
-        if victim is not None:
             fields |= {
                 "victim_id": victim.name,
                 "victim_role": victim.role,
