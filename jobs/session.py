@@ -63,6 +63,9 @@ def environment(
     os.environ["FLINK_HOME"] = str(flink_home())
     os.environ["JAVA_HOME"] = str(java_home())
     os.environ.pop("FLINK_CONF_DIR", None)
+    if target != LOCAL:
+        # A client plans for some seconds and is gone: it must start quickly, not run long.
+        os.environ["JVM_ARGS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     if logs is not None:
         logs.mkdir(parents=True, exist_ok=True)
         os.environ["FLINK_LOG_DIR"] = str(logs)
