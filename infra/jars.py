@@ -207,7 +207,7 @@ def _stream(
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             have = 0
         with part.open("ab" if have else "wb") as out:
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():
                 out.write(chunk)
                 have += len(chunk)
                 report(have)

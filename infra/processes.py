@@ -137,6 +137,18 @@ def _ask(process: psutil.Process) -> None:
         return
 
 
+def listens(mark: str, port: int) -> bool:
+    """True where a process that carries a mark listens on a TCP port."""
+    for process in marked(mark):
+        try:
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+        except psutil.Error:
+            continue
+    return False
+
+
 def memory_mb(mark: str) -> float:
     """Resident memory in MB of all processes that carry a mark."""
     total = 0

@@ -188,11 +188,8 @@ class Starter:
                 raise StackError(f"The start of {part.name} was called off.")
             died = processes.find(identity) is None
             stop(self._state, part.name, silent)
-            if (
-                attempt == _ATTEMPTS
-                or not died
-                or all(is_free(port) for port in self._ports[part.name].values())
-            ):
+            robbed = not all(is_free(port) for port in self._ports[part.name].values())
+            if not (died and robbed) or attempt == _ATTEMPTS:
                 what = "died while it started" if died else f"was not ready after {part.timeout:.0f} seconds"
                 log = self._state.log(part.name)
                 raise StackError(f"{part.name} {what}.", f"Its log {log} ends:\n{processes.last_lines(log)}")
@@ -229,10 +226,15 @@ class Starter:
         while time.monotonic() < deadline and not self._cancel.is_set():
             if processes.find(identity) is None:
                 return False
-            if answers(part, context):
+            if answers(part, context) and self._listens(part, context):
                 return True
             self._cancel.wait(_POLL_S)
         return False
+
+    def _listens(self, part: Part, context: Context) -> bool:
+        """True where it is the part itself that answers, and not another program that took its port."""
+        port = next(iter(context.ports[part.name].values()), None)
+        return port is None or processes.listens(mark(self._state.home, part.name), port)
 
     def _finish(self, part: Part, entry: Entry) -> None:
         """Set a part up that has just become ready."""
