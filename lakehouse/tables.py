@@ -194,6 +194,7 @@ def events(
     until_offset: int | None = None,
     snapshot_id: int | None = None,
     settings: Settings | None = None,
+    table: str = MATCH_EVENTS,
 ) -> pa.Table:
     """Accepted events of one match in the order in which they came.
 
@@ -202,6 +203,7 @@ def events(
         until_offset: Newest source offset to read, inclusive; None for all.
         snapshot_id: Iceberg snapshot to read; None for the newest.
         settings: Where the lake is; the process's settings by default.
+        table: Table that holds them.
 
     Returns:
         An Arrow table with the columns of ``raw.match_events``, sorted by source partition and offset; empty
@@ -214,10 +216,10 @@ def events(
     if until_offset is not None:
         newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg]
         condition = And(condition, newest)
-    table = _load(connect(settings), MATCH_EVENTS)
-    if table is None:
-        raise StackError(f"The lake has no table {MATCH_EVENTS}.", "Make it with `rift apply`.")
-    found = table.scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
+    found_table = _load(connect(settings), table)
+    if found_table is None:
+        raise StackError(f"The lake has no table {table}.", "Make it with `rift apply`.")
+    found = found_table.scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
     return found.sort_by([("source_partition", "ascending"), ("source_offset", "ascending")])
 
 

@@ -87,6 +87,8 @@ class Producer:
                 "batch.size": 262_144,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 100_000,
+                # What is too large is for the topic to say; the client's own limit is below Kafka's 1 MiB.
+                "message.max.bytes": 2_097_152,
             }
         )
 

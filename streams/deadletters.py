@@ -121,10 +121,16 @@ class Redrive:
 
 
 class DeadLetters:
-    """Reads the topic of dead letters, each letter once although the job may write it twice."""
+    """Reads dead letters, each once although the job may write it twice.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: Where Kafka and the registry are.
+        topic: Topic that holds them.
+    """
+
+    def __init__(self, settings: Settings, topic: str = TOPIC) -> None:
         self._settings = settings
+        self._topic = topic
         self._codec = codec_for(TOPIC, settings)
         self.unreadable = 0
 
@@ -136,7 +142,7 @@ class DeadLetters:
         """
         seen: set[str] = set()
         self.unreadable = 0
-        for message in _messages(self._settings, TOPIC, choice.since_ms):
+        for message in messages(self._settings, self._topic, choice.since_ms):
             try:
                 letter = self._codec.decode(message.value() or b"")
             except SchemaError:
@@ -228,6 +234,7 @@ def redrive(
     again: bool = False,
     dry_run: bool = False,
     progress: Callable[[int], None] = lambda done: None,
+    topic: str = TOPIC,
 ) -> Redrive:
     """Send the records behind dead letters to their source topics again.
 
@@ -241,21 +248,22 @@ def redrive(
         fixes: New values of fields, as text (JSON for lists, ``null`` for null).
         again: Send also what has been redriven before.
         dry_run: Say what would be done, and send nothing.
-        progress: Told the number of letters dealt with.
+        progress: Told of each letter that was dealt with.
+        topic: Topic that holds the letters.
 
     Raises:
         DeliveryError: Kafka did not take a record; what was sent before stays sent, and is skipped next time.
         RiftError: An id is unknown.
     """
-    letters = list(DeadLetters(settings).chosen(choice))
+    letters = list(DeadLetters(settings, topic).chosen(choice))
     unknown = choice.ids - {letter["dead_letter_id"] for letter in letters}
     if unknown:
         raise RiftError(f"There is no dead letter {min(unknown)}.", "See `rift dlq list` for their ids.")
     report = Redrive(dry_run, chosen=len(letters))
     keep_duplicates = bool(choice.ids or choice.reason or choice.stage)
-    for topic, group in _by_topic(letters).items():
-        done = set() if again else redriven(settings, topic, group)
-        with Producer(settings, topic=topic) as producer, Source(settings) as source:
+    for source_topic, group in _by_topic(letters).items():
+        done = set() if again else redriven(settings, source_topic, group)
+        with Producer(settings, topic=source_topic) as producer, Source(settings) as source:
             for letter in group:
                 name = letter["dead_letter_id"]
                 if name in done:
@@ -273,7 +281,7 @@ def redriven(settings: Settings, topic: str, letters: Collection[Record]) -> set
     wanted = {letter["dead_letter_id"] for letter in letters}
     since = min(letter["first_seen"] for letter in letters) - _CLOCK_SKEW_MS
     found = set()
-    for message in _messages(settings, topic, since):
+    for message in messages(settings, topic, since):
         for name, value in _headers(message):
             if name == HEADER:
                 found.add(value.decode(errors="replace"))
@@ -310,11 +318,13 @@ def _send_again(
     letter: Record, source: Source, producer: Producer, fixes: Mapping[str, str], report: Redrive
 ) -> None:
     name = letter["dead_letter_id"]
-    record = source.original(letter)
-    if record.value is None:
+    value, key = letter["record_value"], letter["record_key"]
+    if value is None:
+        record = source.original(letter)
+        value, key = record.value, record.key
+    if value is None:
         report.gone.append(name)
         return
-    value, key = record.value, record.key
     if fixes:
         try:
             value, key = fixed(producer.codec, value, fixes)
@@ -385,7 +395,7 @@ def _consumer(settings: Settings) -> kafka.Consumer:
     )
 
 
-def _messages(settings: Settings, topic: str, since_ms: int | None = None) -> Iterator[kafka.Message]:
+def messages(settings: Settings, topic: str, since_ms: int | None = None) -> Iterator[kafka.Message]:
     """Records of a topic from a broker time (ms) on, or from the start, to the end that it has now."""
     consumer = _consumer(settings)
     try:

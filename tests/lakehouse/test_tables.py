@@ -18,7 +18,7 @@ from pyiceberg.types import LongType, NestedField, StringType, TimestamptzType
 
 from lakehouse import tables
 from lakehouse.catalog import connect
-from lakehouse.tables import MATCH_EVENTS, TABLES, TableSpec, differences, refusals
+from lakehouse.tables import TABLES, TableSpec, differences, refusals
 from riftstream.errors import SchemaError, StackError
 from riftstream.settings import Settings, get_settings
 from streams.schemas import Field, all_schemas, for_topic
@@ -203,15 +203,26 @@ def test_a_table_is_version_2_zstd_and_documented(settings: Settings, spec: Tabl
 
 
 @pytest.mark.stack
-def test_events_of_a_match_come_in_offset_order_and_up_to_an_offset(settings: Settings) -> None:
-    tables.apply(settings, tables.plan(settings))
-    match = f"TABLES-TEST/{uuid.uuid4().hex}"
+def test_events_of_a_match_come_in_offset_order_and_up_to_an_offset(
+    settings: Settings, spec: TableSpec
+) -> None:
+    tables.apply(settings, tables.plan(settings, [spec]), [spec])
     catalog = connect(settings)
-    append(
-        catalog, MATCH_EVENTS, [row(7, match_id=match), row(5, match_id=match), row(6, match_id="OTHER/1")]
-    )
-    append(catalog, MATCH_EVENTS, [row(4, match_id=match)])
-    assert tables.events(match, settings=settings)["source_offset"].to_pylist() == [4, 5, 7]
-    until = tables.events(match, until_offset=5, settings=settings)
-    assert until["source_offset"].to_pylist() == [4, 5]
-    assert tables.events("TABLES-TEST/none", settings=settings).num_rows == 0
+    append(catalog, spec.name, [row(7), row(5), row(6, match_id="OTHER/1")])
+    append(catalog, spec.name, [row(4)])
+    first = catalog.load_table(spec.name).snapshots()[0].snapshot_id
+
+    def offsets(match_id: str, **more: Any) -> list[int]:
+        found = tables.events(match_id, settings=settings, table=spec.name, **more)
+        return [int(offset) for offset in found["source_offset"].to_pylist()]
+
+    assert offsets("LEC/1") == [4, 5, 7]
+    assert offsets("LEC/1", until_offset=5) == [4, 5]
+    assert offsets("LEC/1", snapshot_id=first) == [5, 7]
+    assert offsets("LEC/2") == []
+
+
+@pytest.mark.stack
+def test_a_table_that_is_missing_is_said_so(settings: Settings) -> None:
+    with pytest.raises(StackError, match=r"no table raw\.nothing"):
+        tables.events("LEC/1", settings=settings, table="raw.nothing")
