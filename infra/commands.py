@@ -16,8 +16,12 @@ stack = typer.Typer(
 )
 
 
+containers = typer.Typer(no_args_is_help=True, help="The same servers as containers, with Docker Compose.")
+
+
 def register(app: typer.Typer) -> None:
     """Add ``rift stack`` to ``rift``."""
+    stack.add_typer(containers, name="containers")
     app.add_typer(stack, name="stack")
 
 
@@ -61,6 +65,33 @@ def status(json: JsonFlag = False) -> None:
     show(statuses, json)
     if any(s.state in ("dead", "silent") for s in statuses):
         raise typer.Exit(1)
+
+
+@containers.command("up", epilog="Example: rift stack containers up")
+def containers_up(json: JsonFlag = False) -> None:
+    """Start the servers as containers that do not run, and set them up."""
+    from infra.containers import up as start
+    from infra.progress import live_progress
+
+    with live_progress() as progress:
+        start(progress)
+    if json:
+        print_json({"started": True})
+
+
+@containers.command("down", epilog="Example: rift stack containers down --wipe")
+def containers_down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove all data of the containers too.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Stop and remove the containers."""
+    from infra.containers import down as stop
+    from infra.progress import live_progress
+
+    with live_progress() as progress:
+        stop(wipe, progress)
+    if json:
+        print_json({"stopped": True, "wiped": wipe})
 
 
 def show(statuses: list[Any], json: bool) -> None:

@@ -88,11 +88,13 @@ class State:
     def save(self, name: str, entry: Entry, settings: dict[str, str], private: dict[str, str]) -> None:
         """Remember a part and the settings by which others find it."""
 
-        def change(stack: dict[str, Any]) -> None:
-            stack.setdefault("parts", {})[name] = asdict(entry)
-            stack.setdefault("settings", {}).update(settings)
+        self._change("stack.json", lambda stack: stack.setdefault("parts", {}).update({name: asdict(entry)}))
+        self.remember(settings, private)
 
-        self._change("stack.json", change)
+    def remember(self, settings: dict[str, str], private: dict[str, str]) -> None:
+        """Remember settings by which others find a server; the private ones go into ``secrets.json``."""
+        if settings:
+            self._change("stack.json", lambda kept: kept.setdefault("settings", {}).update(settings))
         if private:
             self._change("secrets.json", lambda kept: kept.setdefault("settings", {}).update(private))
 
