@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from riftstream.changes import Change
 from riftstream.console import JsonFlag, err, out, print_json
@@ -109,7 +110,10 @@ def apply(parts: Iterable[Piece], progress: Callable[[str], None] = lambda text:
 def show(changes: list[Change], nothing: str) -> None:
     """Print changes for people, or ``nothing`` where there are none."""
     for change in changes:
-        out.print(f"{_MARKS[change.action]} {change.kind} [bold]{change.name}[/bold]  {change.detail}")
+        detail = escape(change.detail)
+        out.print(
+            f"{_MARKS[change.action]} {change.kind} [bold]{change.name}[/bold]  {detail}", highlight=False
+        )
     if not changes:
         out.print(nothing)
 
