@@ -1,0 +1,1 @@
+"""``win_probability``: the probability that blue wins a match, from its state after any event."""
