@@ -20,19 +20,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from riftstream.cli import ledger, live
-from riftstream.cli.ledger import Ledger, Summary
+from riftstream.cli.ledger import Ledger
 from riftstream.cli.live import Board
+from riftstream.cli.report import SPLIT, Lake, Report, show
 from riftstream.cli.story import Story, tell
-from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.console import JsonFlag, err, print_json
 from riftstream.errors import RiftError, SourceError
 from riftstream.settings import get_settings
 from streams.avro import Record
-
-SPLIT = "2017 Summer"
 
 _PATIENCE_SECONDS = 60.0
 _LAKE_PATIENCE_SECONDS = 60.0
@@ -59,56 +56,6 @@ class Chosen:
     origin: str
     matches: list[list[Record]]
     rows: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Lake:
-    """What of a run is in the lakehouse.
-
-    Attributes:
-        table: Iceberg table.
-        rows: Rows of the run's matches.
-        events: Different events among them.
-    """
-
-    table: str
-    rows: int
-    events: int
-
-
-@dataclass(frozen=True)
-class Report:
-    """What ``rift demo --json`` prints.
-
-    Attributes:
-        run: What the match ids of this run end with.
-        origin: Where the matches came from.
-        matches: How many were played.
-        speed: Seconds of match clock a second; None for as fast as it goes.
-        seconds: Time from the first event to the last prediction.
-        rows: The account of the rows that were read.
-        summary: The account of the run.
-        lake: What of the run is in the lakehouse.
-        faults: What does not add up, a sentence each; empty when all is well.
-        model: Model that answered.
-        chart: PNG file of one match.
-        chart_match: That match.
-        look_next: Where to look next.
-    """
-
-    run: str
-    origin: str
-    matches: int
-    speed: float | None
-    seconds: float
-    rows: dict[str, Any]
-    summary: Summary
-    lake: Lake
-    faults: list[str]
-    model: str
-    chart: Path | None
-    chart_match: str | None
-    look_next: dict[str, str]
 
 
 def choose(source: Source | None, count: int) -> Chosen:
@@ -308,7 +255,7 @@ class _Run:
                 if not player.running and time.monotonic() - heard > _PATIENCE_SECONDS:
                     break
             self.ledger.sent = player.sent
-            picture.show(self.board, now=True)
+            picture.show(self.board, last=True)
         self.seconds = time.monotonic() - begun
 
     def _player(self) -> _Player:
@@ -381,7 +328,7 @@ def _demo(
     if json:
         print_json(report)
     else:
-        _show(report)
+        show(report)
     if report.faults:
         logs = get_settings().home / "logs"
         raise RiftError(f"The run does not add up: {'; '.join(report.faults)}.", f"Logs are in {logs}.")
@@ -484,61 +431,3 @@ def _look_next(story: Story | None, run: _Run) -> dict[str, str]:
         "logs": str(settings.home / "logs"),
         "stop": "rift down",
     }
-
-
-def _show(report: Report) -> None:
-    out.print(Text("\nWhat came of it", style="bold"))
-    _pairs(_lines(report))
-    out.print(Text("\nWhere to look next", style="bold"))
-    _pairs(list(report.look_next.items()))
-
-
-def _pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in pairs:
-        table.add_row(label, Text(text))
-    out.print(table)
-
-
-def _lines(report: Report) -> list[tuple[str, str]]:
-    """The report as labelled lines for people."""
-    summary, latency, score = report.summary, report.summary.latency, report.summary.score
-    rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
-    total = sum(summary.rejected.values())
-    lines = [
-        ("matches", f"{report.matches} of {SPLIT} from {report.origin}, played in {report.seconds:.0f} s"),
-    ]
-    if report.rows:
-        rows = report.rows
-        lines.append(
-            (
-                "rows",
-                f"{rows['rows_read']:,} read = {rows['rows_used']:,} used +"
-                f" {rows['rows_rejected']:,} rejected; {rows['events']:,} events made of them",
-            )
-        )
-    lines += [
-        ("events", f"{summary.read:,} read = {summary.accepted:,} accepted + {total:,} rejected"),
-        *([("rejected", rejected)] if rejected else []),
-        ("features", f"{summary.features:,}, one after each accepted event"),
-        ("predictions", f"{summary.predictions:,} by {report.model}"),
-        ("lakehouse", f"{report.lake.rows:,} rows in {report.lake.table}, each event once"),
-    ]
-    if latency.p50_ms is not None and latency.p99_ms is not None:
-        lines.append(
-            (
-                "latency",
-                f"event → prediction p50 {latency.p50_ms:.0f} ms, p99 {latency.p99_ms:.0f} ms"
-                f" (from when it happened until it could be read; {latency.count:,} events)",
-            )
-        )
-    if score.brier is not None and score.brier_even is not None:
-        text = f"{score.brier:.3f} (mean over {score.matches} matches); always 50 %: {score.brier_even:.3f}"
-        if score.brier_base_rate is not None:
-            text += f"; always how often blue wins: {score.brier_base_rate:.3f}"
-        lines.append(("Brier", text))
-    if report.chart is not None:
-        lines.append(("chart", str(report.chart)))
-    return lines

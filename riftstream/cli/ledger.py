@@ -14,6 +14,8 @@ from riftstream.cli.live import MODEL, percentile
 from streams.client import Received
 
 TOPICS = ("live-matches", "match-features", "predictions", "match-results", "dead-letters")
+WARM_UP_MS = 10_000
+"""How long after the first event the servers count as warm: until then the JVM compiles what it runs."""
 
 Position = tuple[int, int]
 
@@ -71,6 +73,7 @@ class Summary:
         repeated: Predictions that came again under the same id.
         results: Matches that have a result.
         latency: From the moment when an event happened to the broker's append of its prediction.
+        latency_warm: The same without the events of the first ``WARM_UP_MS``.
         score: How good the predictions were.
         faults: What does not add up, a sentence each; empty when all is well.
     """
@@ -84,6 +87,7 @@ class Summary:
     repeated: int
     results: int
     latency: Latency
+    latency_warm: Latency
     score: Score
     faults: list[str]
 
@@ -93,6 +97,7 @@ class _Prediction:
     match_id: str
     event_id: str
     probability: float | None
+    event_time: int
     age_ms: int
 
 
@@ -149,6 +154,7 @@ class Ledger:
             match_id=record["match_id"],
             event_id=record["event_id"],
             probability=record["probability"],
+            event_time=record["event_time"],
             age_ms=received.time - record["event_time"],
         )
 
@@ -181,7 +187,8 @@ class Ledger:
             predictions=len(self._predictions),
             repeated=self._repeated,
             results=len(self._results),
-            latency=self._latency(),
+            latency=self._latency(0),
+            latency_warm=self._latency(WARM_UP_MS),
             score=score(self._scored(), self._winners(), base_rate),
             faults=self._faults(),
         )
@@ -198,9 +205,11 @@ class Ledger:
             faults.append(f"{strange} features or dead letters of no record of this run")
         return faults
 
-    def _latency(self) -> Latency:
-        spans = [prediction.age_ms for prediction in self._predictions.values()]
-        return Latency(len(spans), percentile(spans, 50), percentile(spans, 99), percentile(spans, 100))
+    def _latency(self, after_ms: int) -> Latency:
+        predictions = self._predictions.values()
+        begun = min((prediction.event_time for prediction in predictions), default=0)
+        ages = [p.age_ms for p in predictions if p.event_time - begun >= after_ms]
+        return Latency(len(ages), percentile(ages, 50), percentile(ages, 99), percentile(ages, 100))
 
     def _winners(self) -> dict[str, str]:
         return {match: winner for match, (_, winner) in self._results.items() if winner}

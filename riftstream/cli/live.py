@@ -340,7 +340,8 @@ def summary_line(board: Board) -> str:
     ended = sum(row.over for row in board.rows.values())
     predictions = sum(row.predictions for row in board.rows.values())
     half, most = percentile(board.ages, 50), percentile(board.ages, 99)
-    text = f"{len(board.rows)} matches, {ended} ended · {predictions} predictions"
+    matches = "1 match" if len(board.rows) == 1 else f"{len(board.rows)} matches"
+    text = f"{matches}, {ended} ended · {predictions:,} predictions"
     if half is not None and most is not None:
         text += f" · event → prediction: p50 {words.age(int(half))}, p99 {words.age(int(most))}"
     return text

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from riftstream.cli.live import TOPICS, Board, plain, render
+from riftstream.cli.live import TOPICS, Board, Row, plain, render
 from riftstream.cli.reading import Feed, kept, unknown_match
 from riftstream.console import JsonFlag, out
 from riftstream.errors import RiftError
@@ -29,7 +29,9 @@ def now_ms() -> int:
 
 
 class Picture:
-    """Shows a board: a table that moves on a terminal, else lines of what changed, every few seconds.
+    """Shows a board: a table that moves on a terminal, else one line every few seconds.
+
+    The line is about the match whose win probability has moved most since it was last told.
 
     Args:
         console: Where to show it.
@@ -40,23 +42,35 @@ class Picture:
         self._console = console
         self._title = title
         self._due = 0.0
+        self._told: dict[str, float] = {}
         moving = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False) if moving else None
 
-    def show(self, board: Board, *, now: bool = False) -> None:
-        """Show the board, if it is time for it or must be ``now``."""
-        if not now and time.monotonic() < self._due:
+    def show(self, board: Board, *, last: bool = False) -> None:
+        """Show the board if it is time for it; for the last time, all of it."""
+        if not last and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + (_LINE_SECONDS if self._live is None else _FRAME_SECONDS)
         if self._live is not None:
             self._live.update(render(board, now_ms(), self._console.width, self._title), refresh=True)
-            return
-        for row in board.changed():
-            self._console.print(Text(plain(row)), soft_wrap=True)
+        elif last:
+            for row in board.rows.values():
+                self._tell(row)
+        elif row_of_note := max(board.changed(), key=self._moved, default=None):
+            self._tell(row_of_note)
+
+    def _moved(self, row: Row) -> float:
+        return abs((row.probability or 0.5) - self._told.get(row.match_id, 0.5))
+
+    def _tell(self, row: Row) -> None:
+        self._told[row.match_id] = row.probability or 0.5
+        self._console.print(Text(plain(row)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
+        elif self._title:
+            self._console.print(Text(self._title), soft_wrap=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +121,7 @@ def _picture(match: str | None, from_start: bool) -> None:
             for arrival in feed.poll():
                 board.update(arrival.topic, arrival.record)
             picture.show(board)
-        picture.show(board, now=True)
+        picture.show(board, last=True)
 
 
 def _lines(match: str | None, from_start: bool) -> None:

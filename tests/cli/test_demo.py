@@ -7,7 +7,8 @@ import pytest
 import typer
 
 from riftstream.cli import demo
-from riftstream.cli.demo import SPLIT, Source, choose, spread, turnaround
+from riftstream.cli.demo import Source, choose, spread, turnaround
+from riftstream.cli.report import SPLIT
 from riftstream.cli.story import Point, Story
 from riftstream.errors import SourceError
 from streams.sources import sample

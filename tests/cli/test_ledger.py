@@ -118,6 +118,16 @@ def test_latency_is_from_event_time_to_append_and_a_repetition_does_not_count() 
     assert (latency.count, latency.p50_ms, latency.p99_ms, latency.max_ms) == (5, 20, 20, 20)
 
 
+def test_warm_latency_leaves_the_first_ten_seconds_out() -> None:
+    ledger = Ledger("#run", matches=1)
+    for second, later in ((0, 900), (9, 900), (10, 20), (30, 20)):
+        fact = prediction(second, 0.5, match_id=RUN, event_time=APPENDED + 1000 * second)
+        take(ledger, "predictions", fact, second, later)
+    summary = ledger.summary()
+    assert (summary.latency.count, summary.latency.p99_ms) == (4, 900)
+    assert (summary.latency_warm.count, summary.latency_warm.p99_ms) == (2, 20)
+
+
 def test_the_prediction_after_the_end_event_is_not_scored() -> None:
     ledger = entered()
     assert ledger.summary().score.predictions == 4

@@ -153,20 +153,34 @@ def test_percentile_is_the_nearest_rank() -> None:
     assert percentile([], 50) is None
 
 
-def test_output_that_is_no_terminal_gets_plain_lines_without_escape_codes(board: Board) -> None:
+def lines_of(board: Board, *, last: bool) -> list[str]:
     console = Console(file=io.StringIO(), width=40)
     with Picture(console) as picture:
-        picture.show(board, now=True)
-        picture.show(board, now=True)
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert shown == plain(board.rows[MATCH]) + "\n"
-    assert "\x1b" not in shown
+        picture.show(board, last=last)
+        picture.show(board)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_output_that_is_no_terminal_gets_plain_lines_without_escape_codes(board: Board) -> None:
+    assert lines_of(board, last=False) == [plain(board.rows[MATCH])]
+    assert "\x1b" not in plain(board.rows[MATCH])
+
+
+def test_the_line_is_about_the_match_that_moved_most(board: Board) -> None:
+    board.update("predictions", prediction(1, 0.02, match_id="turned"))
+    board.update("predictions", prediction(1, 0.51, match_id="even"))
+    assert lines_of(board, last=False) == [plain(board.rows["turned"])]
+
+
+def test_at_the_end_every_match_gets_its_line(board: Board) -> None:
+    board.update("predictions", prediction(1, 0.02, match_id="turned"))
+    assert lines_of(board, last=True) == [plain(row) for row in board.rows.values()]
 
 
 def test_a_terminal_gets_the_table(board: Board) -> None:
     console = Console(file=io.StringIO(), width=160, force_terminal=True)
     with Picture(console, "now playing") as picture:
-        picture.show(board, now=True)
+        picture.show(board, last=True)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" in shown
     assert "now playing" in shown
