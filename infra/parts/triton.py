@@ -144,7 +144,8 @@ def _installer(site: Path, work: Path) -> list[str]:
 def _install(site: Path, context: Context) -> None:
     with tempfile.TemporaryDirectory() as work, tempfile.TemporaryFile("w+") as log:
         command = _installer(site, Path(work) / "pip")
-        with subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process:
+        # In a folder of its own, since uv takes the project of the current one into account.
+        with subprocess.Popen(command, cwd=work, stdout=log, stderr=subprocess.STDOUT) as process:
             while process.poll() is None:
                 if context.cancel.is_set():
                     process.terminate()
