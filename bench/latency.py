@@ -26,17 +26,18 @@ TICK = 0.005
 HOPS = ("kafka", "flink", "features", "model", "published")
 
 
-def live_load(matches: dict[str, list[Record]], run: str, live: int = LIVE_MATCHES) -> Iterator[Record]:
+def live_load(matches: list[list[Record]], run: str, live: int = LIVE_MATCHES) -> Iterator[Record]:
     """Events without end: ``live`` real matches at once, one event of each in turn; a match that has ended is
     followed by another. Ids are new, event times are the sender's business."""
-    names = itertools.cycle(sorted(matches))
+    originals = itertools.cycle(matches)
     numbers = itertools.count()
 
     def one() -> Iterator[Record]:
-        name, number = next(names), next(numbers)
-        for event in matches[name]:
+        match, number = next(originals), next(numbers)
+        for event in match:
             yield event | {
-                "match_id": f"{name}#{run}-{number}",
+                "match_id": f"{event['match_id']}#{run}-{number}",
+                "source": "simulator",
                 "event_id": f"{run}{number:012x}{event['ordinal']:012x}",
             }
 
@@ -137,13 +138,24 @@ def run(seconds: float = SECONDS) -> Result:
             rows.append(_row(rate, found))
             raw[str(rate)] = {
                 "percentiles_ms": {str(q): float(np.percentile(found.latencies, q)) for q in range(1, 101)},
-                "ages_ms": {hop: [float(np.percentile(found.ages[hop], q)) for q in (50, 95, 99)] for hop in HOPS},
+                "ages_ms": {
+                    hop: [float(np.percentile(found.ages[hop], q)) for q in (50, 95, 99)] for hop in HOPS
+                },
             }
     return save(
         "latency",
         "rift bench latency",
         "How long from sending an event until its prediction can be read from the topic (ms)?",
-        ["events/s", "events", "missing", "p50", "p95", "p99", "p99.9", *(f"at {hop} p50 / p99" for hop in HOPS)],
+        [
+            "events/s",
+            "events",
+            "missing",
+            "p50",
+            "p95",
+            "p99",
+            "p99.9",
+            *(f"at {hop} p50 / p99" for hop in HOPS),
+        ],
         rows,
         notes=[
             f"{LIVE_MATCHES} real matches at once, {seconds:.0f} s a rate after {WARM_UP_SECONDS} s of warm-up that do "
