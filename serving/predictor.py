@@ -22,7 +22,6 @@ from riftstream.errors import DeliveryError, ModelError, SchemaError, StackError
 from riftstream.settings import Settings, get_settings
 from streams.avro import Record
 from streams.client import Producer, codec_for
-from streams.deadletters import dead_letter
 
 log = structlog.get_logger()
 
@@ -283,10 +282,23 @@ class PredictionLoop:
         """Keep a vector that can't be read; it must not stop those behind it."""
         if self._dead_letters is None:
             self._dead_letters = Producer(self._settings, topic="dead-letters")
+        partition, offset = message.partition() or 0, message.offset() or 0
         self._dead_letters.send(
-            dead_letter(message, stage="serving", reason="undecodable", detail=broken.message, now=now_ms())
+            {
+                "dead_letter_id": f"{FEATURES}:{partition}:{offset}",
+                "source_topic": FEATURES,
+                "source_partition": partition,
+                "source_offset": offset,
+                "source_time": message.timestamp()[1],
+                "stage": "serving",
+                "reason": "undecodable",
+                "detail": broken.message,
+                "record_key": message.key(),
+                "record_value": message.value(),
+                "first_seen": now_ms(),
+            }
         )
-        log.warning("predictor.dead_letter", partition=message.partition(), offset=message.offset())
+        log.warning("predictor.dead_letter", partition=partition, offset=offset)
 
     def _score(self, matrix: np.ndarray) -> Scores | None:
         """Ask the model until it answers, longer and longer apart; none when told to stop meanwhile."""
