@@ -19,6 +19,7 @@ columns than one that it writes:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from riftstream.settings import Settings
 from streams.schemas import Field, RecordSchema, all_schemas
@@ -172,6 +173,12 @@ def catalog(settings: Settings) -> str:
             "client.region": settings.s3_region,
         },
     )
+
+
+def folder_catalog(name: str, folder: Path) -> list[str]:
+    """Statements that make an Iceberg catalog in a folder, with a database ``batch``."""
+    options = {"type": "iceberg", "catalog-type": "hadoop", "warehouse": folder.absolute().as_uri()}
+    return [_with(f"CREATE CATALOG {name}", options), f"CREATE DATABASE {name}.batch"]
 
 
 def column_type(field: Field) -> str:

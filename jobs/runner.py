@@ -195,11 +195,12 @@ def run_batch(
     source: Path | str = LAKE,
     matches: Collection[str] | None = None,
     out: Path | None = None,
-    target: str = LOCAL,
     options: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> pa.Table:
     """Run a view of a job over history: the same SQL text in batch mode, in the order of the log.
+
+    It runs on a Flink of its own in a process of its own; a file needs no running stack.
 
     Args:
         name: The job, for example ``match_pipeline``.
@@ -209,8 +210,6 @@ def run_batch(
             partition 0 and the row's number where the file lacks them.
         matches: Only these match ids.
         out: Parquet file to write; the table is read from it on demand.
-        target: ``local`` for a cluster in a process of its own, needing no running stack for a file; else as
-            for ``submit``.
         options: Flink options.
         settings: Where everything is; the process's settings by default.
 
@@ -235,8 +234,7 @@ def run_batch(
             "out": str(file.resolve()),
             "folder": folder,
         }
-        address = target if target == LOCAL else _address(target, settings)
-        _session(settings, "batch", job, address, options, None, **request)
+        _session(settings, "batch", job, LOCAL, options, None, **request)
         return pq.read_table(file, memory_map=out is not None)
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -40,7 +40,6 @@ _MINI_CLUSTER = {
 }
 _BATCH = {"parallelism.default": "2", "state.backend.type": "hashmap"}
 _STREAM_ONLY = ("execution.checkpointing.", "restart-strategy.", "table.exec.state.", "table.exec.source.")
-_ARROW_ROWS = 20_000
 
 
 def environment(
@@ -147,19 +146,29 @@ def submit(
 
 
 def batch(
-    job: sqlfile.Job, view: str, schema: RecordSchema, rows: Rows, *, environment: TableEnvironment
-) -> Iterator[pa.RecordBatch]:
+    job: sqlfile.Job,
+    view: str,
+    schema: RecordSchema,
+    rows: Rows,
+    *,
+    environment: TableEnvironment,
+    folder: Path,
+) -> pa.Table:
     """Run a view of a job over a finished set of rows.
+
+    Flink writes the rows as Parquet (a table of an Iceberg catalog in a folder), which is four times as quick as
+    sending them to Python through its gateway.
 
     Args:
         job: The job.
         view: The view, without the columns that only a stream has.
         schema: Record of the topic that the rows stand for.
         rows: The rows.
-        environment: A table environment in batch mode.
+        environment: A table environment in batch mode, on this machine.
+        folder: Empty folder that Flink may write into.
 
     Returns:
-        The view's rows as Arrow batches; at least one, which may be empty. Times are ms since the Unix epoch.
+        The view's rows by their place in the log, where the view tells it. Times are ms since the Unix epoch.
 
     Raises:
         JobError: There is no such view, or Flink could not run it.
@@ -173,35 +182,47 @@ def batch(
             environment.execute_sql(statement)
             if name == view:
                 break
-        yield from _collect(environment, view)
+        return _written(environment, view, folder)
     except JobError:
         raise
     except Exception as cause:
         raise _job_error(job.name, cause) from cause
 
 
-def _collect(environment: TableEnvironment, view: str) -> Iterator[pa.RecordBatch]:
-    """Rows of a view as Arrow batches, as ``Table.to_pandas`` has them before pandas."""
+def _written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table:
     import pyarrow as pa
-    import pytz
-    from pyflink.java_gateway import get_gateway
-    from pyflink.table.serializers import ArrowSerializer
-    from pyflink.table.types import LocalZonedTimestampType, create_arrow_schema
+    import pyarrow.dataset as dataset
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+    from pyiceberg.table import StaticTable
+
+    for statement in ddl.folder_catalog("written", folder):
+        environment.execute_sql(statement)
+    query = f"SELECT {', '.join(_columns(environment, view))} FROM {view}"  # noqa: S608
+    environment.execute_sql(f"CREATE TABLE written.batch.`rows` AS {query}").wait()
+    table_folder = folder / "batch" / "rows"
+    newest = max((table_folder / "metadata").glob("v*.metadata.json"), key=_version)
+    schema = schema_to_pyarrow(StaticTable.from_metadata(newest.as_uri()).schema())
+    files = sorted(map(str, (table_folder / "data").rglob("*.parquet")))
+    table: pa.Table = dataset.dataset(files, format="parquet").to_table() if files else schema.empty_table()
+    order = [name for name in ("source_partition", "source_offset") if name in table.column_names]
+    return table.sort_by([(name, "ascending") for name in order]) if order else table
+
+
+def _version(metadata: Path) -> int:
+    """Number of a metadata file: 3 for ``v3.metadata.json``."""
+    return int(metadata.name.removeprefix("v").split(".")[0])
+
+
+def _columns(environment: TableEnvironment, view: str) -> list[str]:
+    """The columns of a view, points in time as milliseconds."""
+    from pyflink.table.types import LocalZonedTimestampType
 
     schema = environment.from_path(view).get_schema()
     kinds = zip(schema.get_field_names(), schema.get_field_data_types(), strict=True)
-    columns = [
+    return [
         f"EPOCH_MILLIS(`{name}`) AS `{name}`" if isinstance(kind, LocalZonedTimestampType) else f"`{name}`"
         for name, kind in kinds
     ]
-    table = environment.sql_query(f"SELECT {', '.join(columns)} FROM {view}")  # noqa: S608
-    schema = table.get_schema()
-    arrow_schema = create_arrow_schema(schema.get_field_names(), schema.get_field_data_types())
-    serializer = ArrowSerializer(arrow_schema, schema.to_row_data_type(), pytz.utc)
-    environment._before_execute()
-    arrow = get_gateway().jvm.org.apache.flink.table.runtime.arrow.ArrowUtils
-    yield pa.RecordBatch.from_pylist([], arrow_schema)
-    yield from serializer.load_from_iterator(arrow.collectAsPandasDataFrame(table._j_table, _ARROW_ROWS))
 
 
 def _statement_set(environment: TableEnvironment, job: sqlfile.Job) -> Any:
@@ -257,14 +278,16 @@ def _answer_batch(request: dict[str, Any], job: sqlfile.Job, settings: Settings)
         rows = history.from_file(schema, Path(request["source"]), request["matches"], Path(request["folder"]))
     kept = {key: value for key, value in job.settings.items() if not key.startswith(_STREAM_ONLY)}
     options = {**kept, **_BATCH, "pipeline.name": f"{job.name}: {request['view']}", **request["options"]}
-    table_environment = environment(
-        request["target"], batch=True, options=options, logs=settings.home / "logs"
+    table_environment = environment(LOCAL, batch=True, options=options, logs=settings.home / "logs")
+    table = batch(
+        job,
+        request["view"],
+        schema,
+        rows,
+        environment=table_environment,
+        folder=Path(request["folder"]) / "flink",
     )
-    batches = batch(job, request["view"], schema, rows, environment=table_environment)
-    first = next(batches)
-    with pq.ParquetWriter(request["out"], first.schema, compression="zstd") as writer:
-        for rows_of_batch in batches:
-            writer.write_batch(rows_of_batch)
+    pq.write_table(table, request["out"], compression="zstd")
     return str(request["out"])
 
 
