@@ -1,0 +1,133 @@
+"""The demo on the real platform: it adds up, it can be run again, and what it names is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+
+from riftstream.settings import Settings
+from streams.sources import sample
+from tests.integration.tools import until
+
+pytestmark = pytest.mark.stack
+
+MATCHES = 3
+SPEED = 600
+
+
+def rift(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("rift")), *words],
+        env={**os.environ, "RIFT_HOME": str(settings.home)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+def demo(settings: Settings, *words: str) -> dict[str, Any]:
+    given = ("demo", "--source", "sample", "--matches", str(MATCHES), "--speed", str(SPEED), "--json", *words)
+    done = rift(settings, *given)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+@pytest.fixture(scope="module")
+def report(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return demo(stack, "--chart", str(tmp_path_factory.mktemp("demo") / "match.png"))
+
+
+def test_every_event_of_the_sample_is_accepted_has_features_a_prediction_and_a_row(
+    report: dict[str, Any],
+) -> None:
+    summary = report["summary"]
+    names = {match.split("#")[0] for match in summary["score"]["by_match"]}
+    events = sum(len(match) for match in sample.matches() if match[0]["match_id"] in names)
+    assert len(names) == MATCHES
+    for what in ("sent", "read", "accepted", "features", "predictions"):
+        assert summary[what] == events, what
+    assert summary["rejected"] == {}
+    assert report["lake"] == {"table": "raw.match_events", "rows": events, "events": events}
+    assert report["faults"] == []
+
+
+def test_latency_is_measured_for_every_prediction_and_is_a_real_span(report: dict[str, Any]) -> None:
+    latency = report["summary"]["latency"]
+    assert latency["count"] == report["summary"]["predictions"]
+    assert 0 < latency["p50_ms"] <= latency["p99_ms"] <= latency["max_ms"]
+
+
+def test_the_chart_is_a_picture(report: dict[str, Any]) -> None:
+    pixels = matplotlib.image.imread(report["chart"])
+    assert (pixels[..., :3] < 0.5).any(axis=2).mean() > 0.003
+
+
+def test_the_match_that_it_names_can_be_asked_for(stack: Settings, report: dict[str, Any]) -> None:
+    match = report["chart_match"]
+    done = rift(stack, "predict", match, "--json")
+    prediction = json.loads(done.stdout)
+    assert prediction["match_id"] == match
+    assert len(prediction["features_sha256"]) == 64
+    ages = [prediction[f"age_{hop}_ms"] for hop in ("kafka", "flink", "features", "model", "published")]
+    assert ages == sorted(ages)
+    watched = rift(stack, "watch", match)
+    assert watched.returncode == 0
+    assert "wins" in watched.stdout and "\x1b" not in watched.stdout
+
+
+def test_an_unknown_match_is_an_error_that_names_the_nearest(stack: Settings, report: dict[str, Any]) -> None:
+    done = rift(stack, "predict", sample.COMEBACK)
+    assert done.returncode == 1
+    assert f"no prediction of a match {sample.COMEBACK}" in done.stderr
+    assert f"{sample.COMEBACK}#demo-" in done.stderr.replace("\n", "")
+
+
+def test_a_player_is_told_to_be_no_match(stack: Settings, report: dict[str, Any]) -> None:
+    def refused() -> bool:
+        return "is a player" in rift(stack, "predict", "Darshan").stderr
+
+    until(refused, "Darshan's windows have closed")
+
+
+def test_the_second_demo_counts_only_its_own_run(stack: Settings, report: dict[str, Any]) -> None:
+    again = demo(stack)
+    assert again["run"] != report["run"]
+    for what in ("sent", "read", "accepted", "features", "predictions"):
+        assert again["summary"][what] == report["summary"][what], what
+    scores = [
+        {match.split("#")[0]: round(score, 9) for match, score in one["summary"]["score"]["by_match"].items()}
+        for one in (report, again)
+    ]
+    assert scores[0] == scores[1], "the same events get the same predictions"
+
+
+def test_ctrl_c_in_mid_play_leaves_the_platform_up_and_says_so(stack: Settings) -> None:
+    running = subprocess.Popen(
+        [str(Path(sys.executable).with_name("rift")), "demo", "--source", "sample", "--speed", "10"],
+        env={**os.environ, "RIFT_HOME": str(stack.home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    said = ""
+    while "times the match clock" not in said:
+        line = running.stderr.readline()
+        assert line, said
+        said += line
+    time.sleep(1)
+    running.send_signal(signal.SIGINT)
+    _, rest = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "stays so" in rest
+    assert rift(stack, "status").returncode == 0
