@@ -3,15 +3,17 @@
 -- Reads:    live-matches
 -- Writes:   match-features, player-performance, match-results, dead-letters, lake.raw.match_events
 -- Keeps:    for each match the ids of its events, counts, and what happened in its last five minutes of match
---           clock; for each player the windows that are still open. Cleared 24 h after a match's last event.
+--           clock; for each player of a match the windows of the last ten minutes. Cleared 24 h after a match's
+--           last event.
 -- Promises: Every record of live-matches is accepted or is a dead letter with its reason, and stops nothing.
 --           Every accepted event is one row of lake.raw.match_events (exactly once) and one match-features record
 --           (at least once, equal each time but for flink_time and watermark), in the log's order within a match.
---           An event_id that was seen within 24 h is dropped and counted. Late events are applied and counted: a
---           window that has closed gets a correction row of its own, so the sums over a window's rows are true.
+--           An event_id that was seen within 24 h is dropped and counted. Late events are applied and counted.
+--           A player's window is told again with each event that falls into it: the newest record is its truth,
+--           and nothing waits for a watermark.
 --
--- Views from `accepted` on hold no word that only a stream knows (but `moments`, which tells late events), so that
--- they run in batch over history as they stand, with log_order being the offset instead of processing time.
+-- Views from `accepted` on hold no word that only a stream knows, so that they run in batch over history as they
+-- stand, with log_order being the offset instead of processing time.
 
 SET 'execution.checkpointing.interval' = '5 s';
 SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
@@ -301,11 +303,10 @@ SELECT
 FROM states
 WHERE event_type IN ('MATCH_END', 'REMAKE') AND endings = 1;
 
--- Every part that a player took in an event: 1 acted, 2 was the victim, from 3 on assisted. An event is late
--- where the five seconds that it belongs to have closed already.
+-- Every part that a player took in an event: 1 acted, 2 was the victim, from 3 on assisted.
 CREATE TEMPORARY VIEW moments AS
 SELECT
-  p.player_id, e.match_id, e.event_time, e.game_time_ms, e.source_partition, e.source_offset, e.ts, e.late,
+  p.player_id, e.match_id, e.event_time, e.game_time_ms, e.source_partition, e.source_offset, e.log_order,
   CASE WHEN p.part <> 2 THEN e.team WHEN e.team = 'blue' THEN 'red' WHEN e.team = 'red' THEN 'blue' END AS team,
   CASE p.part WHEN 1 THEN e.`role` WHEN 2 THEN e.victim_role END AS `role`,
   CASE p.part WHEN 1 THEN e.champion WHEN 2 THEN e.victim_champion END AS champion,
@@ -318,12 +319,7 @@ SELECT
   CASE WHEN e.event_type = 'PLAYER_STATS' AND p.part = 1 THEN e.gold END AS gold,
   CASE WHEN e.event_type = 'PLAYER_STATS' AND p.part = 1 THEN e.creep_score END AS creep_score,
   CASE WHEN p.part = 1 THEN e.level END AS level
-FROM (
-  SELECT
-    match_id, event_type, event_time, game_time_ms, team, player_id, `role`, champion, victim_id, victim_role,
-    victim_champion, assist_ids, gold, creep_score, level, source_partition, source_offset, ts,
-    COALESCE(EPOCH_MILLIS(CURRENT_WATERMARK(ts)) >= event_time - MOD(event_time, 5000) + 4999, FALSE) AS late
-  FROM accepted) AS e
+FROM accepted AS e
 CROSS JOIN UNNEST(
   CASE
     WHEN assist_ids IS NULL THEN ARRAY[player_id, victim_id]
@@ -331,8 +327,19 @@ CROSS JOIN UNNEST(
   END) WITH ORDINALITY AS p (player_id, part)
 WHERE p.player_id IS NOT NULL AND p.player_id <> '';
 
-CREATE TEMPORARY VIEW moments_in_time AS
-SELECT * FROM moments WHERE NOT late;
+-- The window of each moment as it stands with this moment: at once, and whatever came out of order is in it.
+CREATE TEMPORARY VIEW player_windows AS
+SELECT
+  player_id, match_id, source_partition, source_offset,
+  LAST_VALUE(team) OVER w AS team,
+  LAST_VALUE(`role`) OVER w AS `role`,
+  LAST_VALUE(champion) OVER w AS champion,
+  PLAYER_WINDOW(
+    event_time, game_time_ms, killed, died, assisted, bought, placed_ward, killed_ward,
+    gold, creep_score, level) OVER w AS so_far
+FROM moments
+WINDOW w AS (
+  PARTITION BY player_id, match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW);
 
 INSERT INTO lake.`raw`.match_events (
   event_id, match_id, event_type, event_time, game_time_ms, ordinal, source, league, season, phase, patch, map_number,
@@ -416,27 +423,11 @@ INSERT INTO player_performance (
   items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time,
   source_partition, source_offset)
 SELECT
-  player_id, match_id,
-  EPOCH_MILLIS(CAST(window_start AS TIMESTAMP_LTZ(3))), EPOCH_MILLIS(CAST(window_end AS TIMESTAMP_LTZ(3))), FALSE,
-  MAX(team), MAX(`role`), MAX(champion), COUNT(*), COUNT(killed), COUNT(died), COUNT(assisted),
-  COUNT(bought), COUNT(placed_ward), COUNT(killed_ward), MAX(gold), MAX(creep_score), MAX(level),
-  MAX(game_time_ms), MAX(event_time), MAX(source_partition), MAX(source_offset)
-FROM TABLE(TUMBLE(TABLE moments_in_time, DESCRIPTOR(ts), INTERVAL '5' SECOND))
-GROUP BY player_id, match_id, window_start, window_end;
-
-INSERT INTO player_performance (
-  player_id, match_id, window_start, window_end, late, team, `role`, champion, events, kills, deaths, assists,
-  items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time,
-  source_partition, source_offset)
-SELECT
-  player_id, match_id, event_time - MOD(event_time, 5000), event_time - MOD(event_time, 5000) + 5000, TRUE,
-  team, `role`, champion, CAST(1 AS BIGINT),
-  CAST(COALESCE(killed, 0) AS BIGINT), CAST(COALESCE(died, 0) AS BIGINT), CAST(COALESCE(assisted, 0) AS BIGINT),
-  CAST(COALESCE(bought, 0) AS BIGINT), CAST(COALESCE(placed_ward, 0) AS BIGINT),
-  CAST(COALESCE(killed_ward, 0) AS BIGINT),
-  gold, creep_score, level, game_time_ms, event_time, source_partition, source_offset
-FROM moments
-WHERE late;
+  player_id, match_id, so_far.window_start, so_far.window_start + 5000, so_far.late, team, `role`, champion,
+  so_far.events, so_far.kills, so_far.deaths, so_far.assists,
+  so_far.items, so_far.wards_placed, so_far.wards_killed, so_far.gold, so_far.creep_score, so_far.level,
+  so_far.game_time_ms, so_far.event_time, source_partition, source_offset
+FROM player_windows;
 
 INSERT INTO dead_letters (
   dead_letter_id, source_topic, source_partition, source_offset, source_time, stage, reason, detail, schema_id,

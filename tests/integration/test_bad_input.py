@@ -12,7 +12,17 @@ from riftstream.settings import Settings
 from streams.avro import Codec, Record
 from streams.client import Producer, codec_for
 from streams.schemas import for_topic
-from tests.integration.tools import event, new_match, now_ms, of_match, read_all, send, until, wait_for
+from tests.integration.tools import (
+    event,
+    new_match,
+    newest_windows,
+    now_ms,
+    of_match,
+    read_all,
+    send,
+    until,
+    wait_for,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -148,10 +158,25 @@ def test_a_late_event_reaches_its_players_windows(stack: Settings) -> None:
 
     def kills() -> int:
         rows = [row for row in read_all(stack, "player-performance") if row["player_id"] == player]
-        unique = {(row["window_start"], row["late"], row["source_offset"]): row for row in rows}
-        return sum(row["kills"] for row in unique.values())
+        return sum(row["kills"] for row in newest_windows(rows).values())
 
     until(lambda: kills() == 3, "three kills in the player's windows")
+
+
+def test_an_event_far_too_late_for_its_window_is_told_by_itself(stack: Settings) -> None:
+    match = new_match("very-late-window")
+    player = f"Late {match}"
+    now = now_ms()
+    times = [now - 3_600_000, now, now - 3_600_000]
+    send(stack, *(event(match, n, player_id=player, event_time=at) for n, at in enumerate(times)))
+    rows = wait_for(
+        stack, "player-performance", lambda row: row["player_id"] == player, 3, identity="source_offset"
+    )
+    assert [(r["late"], r["events"]) for r in sorted(rows, key=lambda row: row["source_offset"])] == [
+        (False, 1),
+        (False, 1),
+        (True, 1),
+    ]
 
 
 def test_an_event_behind_the_match_clock_is_applied_and_counted(stack: Settings) -> None:

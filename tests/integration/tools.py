@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from riftstream.settings import Settings
@@ -93,5 +93,10 @@ def until(check: Callable[[], bool], what: str, patience: float = PATIENCE) -> N
         time.sleep(0.5)
 
 
-def pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
-    return itertools.pairwise(items)
+def newest_windows(rows: list[Record]) -> dict[tuple[str, str, int], Record]:
+    """Of each player's window in a match its newest record; records of late events must be none."""
+    newest: dict[tuple[str, str, int], Record] = {}
+    for row in sorted(rows, key=lambda row: (row["source_offset"], row["events"])):
+        assert not row["late"], "these tests send no event ten minutes late"
+        newest[row["player_id"], row["match_id"], row["window_start"]] = row
+    return newest
