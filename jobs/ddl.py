@@ -33,6 +33,7 @@ NEWEST_EVENT_MS = 300_000
 
 FUNCTIONS = {
     "ROLLING_SUMS": "riftstream.RollingSums",
+    "PLAYER_WINDOW": "riftstream.PlayerWindows",
     "ROLLING_DELTA": "riftstream.RollingDelta",
     "IS_DUPLICATE": "riftstream.IsDuplicate",
     "COUNT_BEHIND": "riftstream.CountBehind",
