@@ -59,7 +59,7 @@ def up(progress: Progress | None = None) -> None:
         StackError: There is no Docker with Compose, a container did not start, or a port is taken.
     """
     tell = progress or silent
-    _have_compose()
+    _need_compose()
     state = State(get_settings().home)
     state.make_home()
     with file_lock(state.home / "containers.lock"):
@@ -84,7 +84,7 @@ def down(wipe: bool = False, progress: Progress | None = None) -> None:
         progress: Told what is done.
     """
     tell = progress or silent
-    _have_compose()
+    _need_compose()
     state = State(get_settings().home)
     tell("containers", "stopping")
     # Compose reads the whole file even to stop, and nothing of what the variables name is used.
@@ -130,7 +130,7 @@ def solid_flink_home(progress: Progress = silent) -> Path:
     solid.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix="building-", dir=solid.parent))
     try:
-        shutil.copytree(home, building / "home", copy_function=_link_or_copy)
+        copy_solid(home, building / "home")
         for old in solid.parent.iterdir():
             if old != building:
                 shutil.rmtree(old, ignore_errors=True)
@@ -138,6 +138,11 @@ def solid_flink_home(progress: Progress = silent) -> Path:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return solid
+
+
+def copy_solid(folder: Path, target: Path) -> None:
+    """Copy a folder with what its links lead to; hard links where that is possible."""
+    shutil.copytree(folder, target, copy_function=_link_or_copy)
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -186,12 +191,18 @@ def _until_ready(part: Part, context: Context) -> None:
         time.sleep(_POLL_S)
 
 
-def _have_compose() -> None:
+def has_compose() -> bool:
+    """Whether there is a Docker with Compose."""
     try:
-        found = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        return (
+            subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+        )
     except FileNotFoundError:
-        found = None
-    if found is None or found.returncode:
+        return False
+
+
+def _need_compose() -> None:
+    if not has_compose():
         raise StackError(
             "There is no Docker with Compose here.",
             "Install it, or use `rift up`, which needs no containers.",
