@@ -2,8 +2,84 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
 import typer
+
+from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.errors import RiftError
+from riftstream.settings import get_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands to ``rift``."""
+    app.command("sql")(_sql)
+
+
+def _sql(
+    query: Annotated[
+        str, typer.Argument(help="One SELECT, in DuckDB's dialect; tables are namespace.table.")
+    ],
+    form: Annotated[
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="How to give the rows.")
+    ] = "table",
+    file: Annotated[Path | None, typer.Option("--out", help="File to write csv or parquet to.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of a table to show.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask the lake in SQL, read-only.
+
+    Example: rift sql "SELECT league, count(DISTINCT match_id) FROM raw.match_events GROUP BY ALL"
+    """
+    if form == "parquet" and file is None:
+        raise RiftError("Parquet needs a file.", "Add --out rows.parquet.")
+    from lakehouse import sql
+
+    with err.status("asking the lake"):
+        rows = sql.query(query, get_settings())
+    if as_json or form == "json":
+        print_json(rows.to_pylist())
+    elif form == "csv":
+        _write_csv(rows, file)
+    elif form == "parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(rows, file)
+    else:
+        _print_table(rows, limit)
+
+
+def _write_csv(rows: pa.Table, file: Path | None) -> None:
+    import csv
+
+    target = sys.stdout if file is None else file.open("w", newline="")
+    try:
+        writer = csv.writer(target)
+        writer.writerow(rows.column_names)
+        writer.writerows(_values(rows))
+    finally:
+        if file is not None:
+            target.close()
+
+
+def _values(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    for batch in rows.to_batches():
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _print_table(rows: pa.Table, limit: int) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*map(escape, rows.column_names), box=None, header_style="bold")
+    for row in _values(rows.slice(0, limit)):
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+    out.print(table)
+    shown = min(limit, rows.num_rows)
+    out.print(f"{rows.num_rows} rows{'' if shown == rows.num_rows else f', {shown} shown'}", highlight=False)

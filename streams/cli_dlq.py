@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import RiftError, SchemaError
 from riftstream.settings import get_settings
+
+if TYPE_CHECKING:
+    from streams.deadletters import Listing, Redrive
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -166,7 +169,7 @@ def _redrive(
     if hold and report.sent:
         raise RiftError(f"{len(report.sent)} records would be sent; none was.", "Add --yes to send them.")
     if report.refused:
-        raise RiftError(f"{len(report.refused)} dead letters could not be sent as asked.")
+        raise RiftError(f"{_counted(len(report.refused))} could not be sent as asked.")
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -194,39 +197,41 @@ def _time(ms: int | None) -> str | None:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _print_listing(listing: Any) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _print_listing(listing: Listing) -> None:
     for reason, count in listing.reasons.items():
-        out.print(f"{count:>8}  {escape(reason)}", highlight=False)
-    if listing.letters:
-        table = Table("first seen", "id", "stage", "reason", "detail", box=None, header_style="bold")
-        for letter in listing.letters:
-            detail = letter["detail"] or ""
-            first_seen = _time(letter["first_seen"]) or ""
-            row = (first_seen, letter["dead_letter_id"], letter["stage"], letter["reason"], detail)
-            table.add_row(*map(escape, row))
-        out.print(table)
-    out.print(f"{listing.total} dead letters, {len(listing.letters)} shown.", highlight=False)
+        _line(f"{count:>8}  {reason}")
+    rows = [
+        (_time(letter["first_seen"]) or "", letter["dead_letter_id"], letter["stage"], letter["reason"])
+        for letter in listing.letters
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, letter in zip(rows, listing.letters, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        _line("  ".join((*cells, letter["detail"] or "")).rstrip())
+    _line(f"{_counted(listing.total)}, {len(listing.letters)} shown.")
     if listing.unreadable:
-        out.print(f"{listing.unreadable} records of the topic are no dead letters.", highlight=False)
+        _line(f"{listing.unreadable} records of the topic are no dead letters.")
+
+
+def _counted(count: int) -> str:
+    return f"{count} dead letter{'' if count == 1 else 's'}"
+
+
+def _line(text: str) -> None:
+    """Print one line as it is: whole, so that ids can be copied and lines searched."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_letter(found: dict[str, Any]) -> None:
-    from rich.markup import escape
-
     rows = {name: value for name, value in found.items() if name not in ("decoded", "value_hex", "headers")}
     rows |= {f"header {name}": value for name, value in found["headers"].items()}
-    rows["value (hex)"] = found["value_hex"]
+    rows |= {"value (hex)": found["value_hex"]} | (found["decoded"] or {})
     for name, value in rows.items():
         if value is not None:
-            out.print(f"[dim]{escape(name):>17}[/dim]  {escape(str(value))}", highlight=False)
-    for name, value in (found["decoded"] or {}).items():
-        out.print(f"[cyan]{name:>17}[/cyan]  {escape(str(value))}", highlight=False)
+            _line(f"{name:>17}  {value}")
 
 
-def _print_redrive(report: Any) -> None:
+def _print_redrive(report: Redrive) -> None:
     verb = "would be sent" if report.dry_run else "sent"
     counts = (
         (len(report.sent), verb),
@@ -235,9 +240,8 @@ def _print_redrive(report: Any) -> None:
         (len(report.gone), "without bytes, skipped"),
         (len(report.refused), "refused"),
     )
-    out.print(
-        f"{report.chosen} dead letters: "
-        + ", ".join(f"{n} {what}" for n, what in counts if n or what == verb)
+    _line(
+        f"{_counted(report.chosen)}: " + ", ".join(f"{n} {what}" for n, what in counts if n or what == verb)
     )
     for name, why in report.refused.items():
         err.print(f"{name}: {why}", markup=False, highlight=False)

@@ -35,7 +35,8 @@ from streams.avro import Codec
 from streams.rules import Fault, faults, identified
 
 MAX_BODY = 1024 * 1024
-MAX_EVENT = 256 * 1024
+MAX_EVENT = 65_536
+"""Longest frame that the jobs decode (``max-bytes`` of their Avro format)."""
 MAX_LISTED = 100
 RETRY_AFTER_S = 2
 

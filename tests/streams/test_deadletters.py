@@ -310,7 +310,7 @@ def test_commands_list_show_and_redrive(settings: Settings, write: Write) -> Non
     listed = json.loads(rift("dlq", "list", "--reason", reason, "--since", "5m", "--json").stdout)
     assert (listed["total"], listed["reasons"]) == (1, {reason: 1})
     assert listed["letters"][0]["dead_letter_id"] == name
-    assert "1 dead letters, 1 shown." in rift("dlq", "list", "--reason", reason).stdout
+    assert "1 dead letter, 1 shown." in rift("dlq", "list", "--reason", reason).stdout
 
     shown = json.loads(rift("dlq", "show", name, "--json").stdout)
     assert (shown["value_hex"], shown["bytes_from"]) == (b"\x00garbage".hex(), "dead letter")

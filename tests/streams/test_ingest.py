@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -179,6 +181,12 @@ def test_one_bad_event_is_named_with_its_field_and_nothing_is_taken(
     assert [(e["index"], e["field"], e["reason"]) for e in body["errors"]] == [(2, field, reason)]
     assert body["detail"].startswith("1 of 3 events cannot be accepted, and none was. Event 2: ")
     assert log.records == []
+
+
+def test_what_is_taken_is_not_too_large_for_the_jobs() -> None:
+    java = Path(__file__).parents[2] / "jobs" / "java" / "riftstream" / "RiftAvroFormat.java"
+    found = re.search(r'key\("max-bytes"\)\s*\.intType\(\)\s*\.defaultValue\(([0-9_]+)\)', java.read_text())
+    assert found and int(found[1]) == ingest.MAX_EVENT
 
 
 def test_what_is_no_event_at_all_is_named_too(app: Starlette, log: Log) -> None:
