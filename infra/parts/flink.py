@@ -36,19 +36,40 @@ logger.hadoop.level = ERROR
 """
 
 _OPENS = (
-    "--add-opens=java.base/java.lang=ALL-UNNAMED --add-opens=java.base/java.net=ALL-UNNAMED "
-    "--add-opens=java.base/java.io=ALL-UNNAMED --add-opens=java.base/java.nio=ALL-UNNAMED "
-    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-opens=java.base/java.lang.reflect=ALL-UNNAMED "
-    "--add-opens=java.base/java.text=ALL-UNNAMED --add-opens=java.base/java.time=ALL-UNNAMED "
-    "--add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.util.concurrent=ALL-UNNAMED "
-    "--add-opens=java.base/java.util.concurrent.atomic=ALL-UNNAMED "
-    "--add-opens=java.base/java.util.concurrent.locks=ALL-UNNAMED"
+    *("java.lang", "java.net", "java.io", "java.nio", "java.lang.reflect", "java.text", "java.time"),
+    *("java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks"),
+    "sun.nio.ch",
 )
+"""Packages of Java's own that Flink's serialisers look into."""
+
+_MASTER_HEAP_MB = 384
+_MASTER_METASPACE_MB = 256
+
+# Memory of the TaskManager, in MB: about 3 GB with the JVM's own. RocksDB, batch sorts and Python take from
+# the managed part, state on the heap and all else from the task heap.
+_WORKER_MB = {
+    "framework.heap": 128,
+    "task.heap": 1312,
+    "framework.off-heap": 128,
+    "task.off-heap": 0,
+    "network": 240,
+    "managed": 600,
+    "jvm-metaspace": 384,
+    "jvm-overhead": 280,
+}
 
 
 def conf_dir(home: Path) -> Path:
     """Folder of the cluster's configuration below ``RIFT_HOME``; clients may use it as ``FLINK_CONF_DIR``."""
     return home / "flink" / "conf"
+
+
+def _worker_memory() -> dict[str, str]:
+    sizes = {f"taskmanager.memory.{name}.size": f"{size}m" for name, size in _WORKER_MB.items()}
+    for name in ("network", "jvm-overhead"):
+        size = sizes.pop(f"taskmanager.memory.{name}.size")
+        sizes |= {f"taskmanager.memory.{name}.{bound}": size for bound in ("min", "max")}
+    return sizes
 
 
 def flink_config(context: Context) -> dict[str, object]:
@@ -68,19 +89,16 @@ def flink_config(context: Context) -> dict[str, object]:
         "jobmanager.bind-host": HOST,
         "blob.server.port": str(master["blob"]),
         "blob.storage.directory": str(state / "blobs"),
-        "jobmanager.memory.process.size": "960m",
-        "jobmanager.memory.jvm-metaspace.size": "256m",
+        "jobmanager.memory.heap.size": f"{_MASTER_HEAP_MB}m",
+        "jobmanager.memory.jvm-metaspace.size": f"{_MASTER_METASPACE_MB}m",
         "jobmanager.execution.failover-strategy": "region",
         "taskmanager.host": HOST,
         "taskmanager.bind-host": HOST,
         "taskmanager.numberOfTaskSlots": SLOTS,
-        "taskmanager.memory.process.size": "3g",
-        "taskmanager.memory.jvm-metaspace.size": "384m",
-        "taskmanager.memory.managed.fraction": 0.25,
+        "taskmanager.cpu.cores": float(SLOTS),
+        **_worker_memory(),
         "parallelism.default": 2,
         "io.tmp.dirs": str(state / "tmp"),
-        "env.java.home": str(java_home()),
-        "env.java.opts.all": f"{_OPENS} -XX:+ExitOnOutOfMemoryError",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         # State of live matches is small and fits the heap; a job with large state asks for rocksdb itself.
@@ -117,19 +135,38 @@ def _write_config(context: Context) -> None:
     (folder / "config.yaml").write_text("".join(lines))
     for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
         (folder / name).write_text(_LOG4J)
-    for name in ("tmp", "uploads", "blobs", "checkpoints", "savepoints", "pids"):
+    for name in ("tmp", "uploads", "blobs", "checkpoints", "savepoints"):
         (context.folder("flink") / name).mkdir(parents=True, exist_ok=True)
 
 
-def _environment(context: Context) -> dict[str, str]:
-    folder = context.folder("flink")
-    return {
-        "FLINK_HOME": str(flink_home()),
-        "FLINK_CONF_DIR": str(conf_dir(context.home)),
-        "FLINK_LOG_DIR": str(folder),
-        "FLINK_PID_DIR": str(folder / "pids"),
+def _java(context: Context, part: str, *options: str) -> Launch:
+    """The start of a JVM of the cluster.
+
+    Flink's own scripts start a JVM each to reckon the memory before the one that does the work; here the
+    configuration states it, so they are not needed.
+    """
+    home, conf = flink_home(), conf_dir(context.home)
+    jars = sorted((home / "lib").glob("*.jar"), key=lambda jar: (jar.name.startswith("flink-dist"), jar.name))
+    argv = [
+        str(java_home() / "bin" / "java"),
+        *options,
+        "-XX:+ExitOnOutOfMemoryError",
+        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENS),
+        # Where the web dashboard finds the log that the launcher writes.
+        f"-Dlog.file={context.home / 'logs' / f'{part}.log'}",
+        f"-Dlog4j.configurationFile={(conf / 'log4j-console.properties').as_uri()}",
+    ]
+    # A job with Python functions needs Flink's Python runtime on the servers too.
+    jars = [*jars, *(home / "opt").glob("flink-python*.jar")]
+    env = {
+        "CLASSPATH": ":".join(str(jar) for jar in jars),
+        "FLINK_CONF_DIR": str(conf),
+        "FLINK_LIB_DIR": str(home / "lib"),
+        "FLINK_OPT_DIR": str(home / "opt"),
+        "FLINK_PLUGINS_DIR": str(home / "plugins"),
         "JAVA_HOME": str(java_home()),
     }
+    return Launch(argv, env)
 
 
 def _prepare(context: Context) -> None:
@@ -138,15 +175,29 @@ def _prepare(context: Context) -> None:
 
 def _launch_jobmanager(context: Context) -> Launch:
     _write_config(context)
-    script = flink_home() / "bin" / "jobmanager.sh"
-    return Launch([str(script), "start-foreground"], _environment(context))
+    # It plans and watches; nothing in it runs long enough to be worth the optimising compiler.
+    modest = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    memory = (f"-Xmx{_MASTER_HEAP_MB}m", f"-XX:MaxMetaspaceSize={_MASTER_METASPACE_MB}m")
+    java = _java(context, "jobmanager", *memory, *modest)
+    entry = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    return Launch([*java.argv, entry, "--configDir", str(conf_dir(context.home))], java.env)
 
 
 def _launch_taskmanager(context: Context) -> Launch:
     _write_config(context)
     own = f"taskmanager-{uuid.uuid4().hex[:8]}"
     (context.folder("flink") / "taskmanager.id").write_text(own)
-    script = flink_home() / "bin" / "taskmanager.sh"
+    heap = _WORKER_MB["framework.heap"] + _WORKER_MB["task.heap"]
+    direct = _WORKER_MB["framework.off-heap"] + _WORKER_MB["task.off-heap"] + _WORKER_MB["network"]
+    java = _java(
+        context,
+        "taskmanager",
+        f"-Xms{heap}m",
+        f"-Xmx{heap}m",
+        f"-XX:MaxDirectMemorySize={direct}m",
+        f"-XX:MaxMetaspaceSize={_WORKER_MB['jvm-metaspace']}m",
+        "-XX:+UseG1GC",
+    )
     ports = context.ports["taskmanager"]
     options = {
         "taskmanager.resource-id": own,
@@ -154,7 +205,9 @@ def _launch_taskmanager(context: Context) -> Launch:
         "taskmanager.data.port": ports["data"],
     }
     dynamic = [word for name, value in options.items() for word in ("-D", f"{name}={value}")]
-    return Launch([str(script), "start-foreground", *dynamic], _environment(context))
+    entry = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    argv = [*java.argv, entry, "--configDir", str(conf_dir(context.home)), *dynamic]
+    return Launch(argv, java.env)
 
 
 def _url(context: Context) -> str:

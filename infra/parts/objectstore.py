@@ -153,5 +153,5 @@ PART = Part(
     private=_private,
     # Its filer waits 15 seconds for streams of its own before it ends. Whoever wrote is stopped already,
     # and the store survives a kill.
-    stop_timeout=2.0,
+    stop_timeout=1.0,
 )
