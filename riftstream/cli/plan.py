@@ -112,7 +112,9 @@ def show(changes: list[Change], nothing: str) -> None:
     for change in changes:
         detail = escape(change.detail)
         out.print(
-            f"{_MARKS[change.action]} {change.kind} [bold]{change.name}[/bold]  {detail}", highlight=False
+            f"{_MARKS[change.action]} {change.kind} [bold]{change.name}[/bold]  {detail}",
+            highlight=False,
+            soft_wrap=True,
         )
     if not changes:
         out.print(nothing)
