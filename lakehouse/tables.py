@@ -212,9 +212,9 @@ def events(
     Raises:
         StackError: The catalog does not answer, or has no such table.
     """
-    condition: BooleanExpression = EqualTo("match_id", match_id)  # type: ignore[call-arg]
+    condition: BooleanExpression = EqualTo("match_id", match_id)  # type: ignore[call-arg, misc]
     if until_offset is not None:
-        newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg]
+        newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg, misc]
         condition = And(condition, newest)
     found_table = _load(connect(settings), table)
     if found_table is None:
