@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def _settings() -> str:
         "# Settings\n",
         _NOTE,
         "Each is an environment variable. `rift status --settings` prints those in force, secrets masked. "
-        "What is not set comes from the running local stack (`stack.json` and `secrets.json` in `RIFT_HOME`), "
+        "What is not set comes from the running local stack (`stack.json`, `secrets.json` in `RIFT_HOME`), "
         "then from here.\n",
         "| variable | default | meaning |",
         "|---|---|---|",
@@ -110,7 +111,8 @@ def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 
 
 def _command(path: str, command: click.Command) -> str:
-    lines = [f"## {path}\n", (command.help or "").strip() + "\n"]
+    words = [cleandoc(text) for text in (command.help, command.epilog) if text]
+    lines = [f"## {path}\n", *(text + "\n" for text in words)]
     rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
     if rows:
         lines += ["| argument or option | default | meaning |", "|---|---|---|", *rows, ""]

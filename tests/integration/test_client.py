@@ -1,0 +1,54 @@
+"""The public client against real servers."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+import riftstream
+from riftstream.errors import SchemaError
+from riftstream.settings import Settings
+from tests.integration.tools import event, new_match, of_match, wait_for
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_producer_reports_what_was_delivered(stack: Settings) -> None:
+    match = new_match("client")
+    with riftstream.Producer(stack) as producer:
+        producer.send_batch(event(match, n) for n in range(5))
+        report = producer.flush()
+    assert (report.sent, report.delivered, report.failed, report.waiting) == (5, 5, 0, 0)
+
+
+def test_a_bad_event_is_refused_before_it_is_sent(stack: Settings) -> None:
+    with riftstream.Producer(stack) as producer, pytest.raises(SchemaError, match="MatchEvent.game_time_ms"):
+        producer.send(event(new_match(), 1, game_time_ms="soon"))
+
+
+def test_a_subscriber_gets_the_predictions_of_its_match_only(stack: Settings) -> None:
+    wanted, other = new_match("wanted"), new_match("other")
+    with riftstream.PredictionSubscriber(wanted, stack) as predictions:
+        with riftstream.Producer(stack) as producer:
+            producer.send(event(other, 1))
+            producer.send(event(wanted, 1))
+        first = next(iter(predictions))
+    assert first["match_id"] == wanted
+    assert 0.0 <= first["interval_low"] <= first["probability"] <= first["interval_high"] <= 1.0
+
+
+def test_events_by_http_reach_the_predictions(stack: Settings) -> None:
+    match = new_match("http")
+    answer = httpx.post(f"{stack.api_url}/ingest/events", json=[event(match, 1), event(match, 2)])
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["accepted"] == 2
+    wait_for(stack, "predictions", of_match(match), 2, identity="event_id")
+
+
+def test_a_bad_event_by_http_names_its_field_and_nothing_is_accepted(stack: Settings) -> None:
+    answer = httpx.post(
+        f"{stack.api_url}/ingest/events",
+        json=[event(new_match(), 1), event(new_match(), 2, game_time_ms="soon")],
+    )
+    assert answer.status_code == 422
+    assert "game_time_ms" in answer.text

@@ -1,0 +1,75 @@
+"""What the prediction loop publishes, apart from the servers that it needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.vector import sha256, to_matrix
+from serving.predictor import PROVENANCE, Position, Served, facts, prediction_id
+from streams.avro import Codec
+from streams.schemas import for_topic
+
+MODEL = Served("win_probability", "1", "win_probability_v1", ("kills_diff", "gold_diff"), 0.9)
+ROW = {
+    "match_id": "LCK/1",
+    "event_id": "e1",
+    "game_time_ms": 600_000,
+    "event_time": 1_000,
+    "source_partition": 2,
+    "source_offset": 77,
+    "kafka_time": 1_003,
+    "flink_time": 1_010,
+    "watermark": None,
+    "league": "LCK",
+    "blue_team": "SKT",
+    "red_team": "KT",
+}
+MATRIX = to_matrix([(3, None)])
+SCORES = (np.array([0.7]), np.array([0.6]), np.array([0.8]))
+
+
+def one() -> dict[str, object]:
+    row = tuple(ROW[name] for name in PROVENANCE)
+    (record,) = facts(MODEL, [row], [Position(1, 5, 1_020)], MATRIX, SCORES, 1_030, 1_031)
+    return record
+
+
+def test_a_fact_is_a_whole_prediction_record() -> None:
+    codec = Codec(for_topic("predictions"), 1)
+    record = one()
+    assert codec.decode(codec.encode(record)) == {f.name: record.get(f.name) for f in codec.schema.fields}
+
+
+def test_ages_count_from_the_event_at_every_hop() -> None:
+    record = one()
+    hops = ("kafka", "flink", "features", "model", "published")
+    assert [record[f"age_{hop}_ms"] for hop in hops] == [3, 10, 20, 30, 31]
+
+
+def test_a_fact_names_the_data_that_it_covers() -> None:
+    record = one()
+    assert (record["source_topic"], record["source_partition"], record["source_offset"]) == (
+        "live-matches",
+        2,
+        77,
+    )
+    assert (record["feature_partition"], record["feature_offset"]) == (1, 5)
+    assert record["features_sha256"] == sha256(MATRIX[0], "win_probability_v1")
+
+
+def test_the_same_position_has_the_same_prediction_id() -> None:
+    assert one()["prediction_id"] == one()["prediction_id"] == prediction_id(MODEL, "LCK/1", 2, 77)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        prediction_id(Served("win_probability", "2", "s", (), 0.9), "LCK/1", 2, 77),
+        prediction_id(MODEL, "LCK/2", 2, 77),
+        prediction_id(MODEL, "LCK/1", 3, 77),
+        prediction_id(MODEL, "LCK/1", 2, 78),
+    ],
+)
+def test_another_model_match_or_position_has_another_prediction_id(other: str) -> None:
+    assert other != prediction_id(MODEL, "LCK/1", 2, 77)
