@@ -60,20 +60,13 @@ def up(progress: Progress | None = None) -> None:
     """
     tell = progress or silent
     _need_compose()
-    state = State(get_settings().home)
-    state.make_home()
-    with file_lock(state.home / "containers.lock"):
-        context = _context(state, tell)
-        variables = prepare(context)
+    here = context(tell)
+    with file_lock(here.home / "containers.lock"):
+        variables = prepare(here)
         tell("containers", "starting")
         _compose(variables, "up", "--detach", "--wait", "--remove-orphans")
-        for part in all_parts().values():
-            _until_ready(part, context)
-            part.after(context)
-            state.remember(part.settings(context), part.private(context))
-            tell(part.name, "ready")
+        set_up(here)
         tell("containers", "ready")
-    get_settings.cache_clear()
 
 
 def down(wipe: bool = False, progress: Progress | None = None) -> None:
@@ -85,13 +78,20 @@ def down(wipe: bool = False, progress: Progress | None = None) -> None:
     """
     tell = progress or silent
     _need_compose()
-    state = State(get_settings().home)
+    here = context(tell)
     tell("containers", "stopping")
     # Compose reads the whole file even to stop, and nothing of what the variables name is used.
-    variables = environment(_context(state, tell), Path(os.devnull), Path(os.devnull))
+    variables = environment(here, Path(os.devnull), Path(os.devnull))
     _compose(variables, "down", "--remove-orphans", *(["--volumes"] if wipe else []))
-    _ports_file(state).unlink(missing_ok=True)
+    _ports_file(here.home).unlink(missing_ok=True)
     tell("containers", "stopped")
+
+
+def context(progress: Progress = silent) -> Context:
+    """Where the containers are reached, and their secrets: ``RIFT_HOME`` keeps both."""
+    state = State(get_settings().home)
+    state.make_home()
+    return Context(state.home, _ports(state.home), state.secrets(), progress)
 
 
 def prepare(context: Context) -> dict[str, str]:
@@ -100,6 +100,21 @@ def prepare(context: Context) -> dict[str, str]:
     (context.folder("flink") / "taskmanager.id").write_text(_TASKMANAGER)
     triton.model_repository(context.home).mkdir(parents=True, exist_ok=True)
     return environment(context, solid_flink_home(context.progress), triton.folder())
+
+
+def set_up(context: Context) -> None:
+    """Wait for servers that run, set them up like the local ones, and remember where they are.
+
+    Raises:
+        StackError: One does not answer.
+    """
+    state = State(context.home)
+    for part in all_parts().values():
+        _until_ready(part, context)
+        part.after(context)
+        state.remember(part.settings(context), part.private(context))
+        context.progress(part.name, "ready")
+    get_settings.cache_clear()
 
 
 def environment(context: Context, flink: Path, server: Path) -> dict[str, str]:
@@ -153,13 +168,9 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(real, target)
 
 
-def _context(state: State, progress: Progress) -> Context:
-    return Context(state.home, _ports(state), state.secrets(), progress)
-
-
-def _ports(state: State) -> dict[str, dict[str, int]]:
+def _ports(home: Path) -> dict[str, dict[str, int]]:
     """The published ports, the same inside and outside: chosen at the first start, then kept."""
-    file = _ports_file(state)
+    file = _ports_file(home)
     if file.is_file():
         kept: dict[str, dict[str, int]] = json.loads(file.read_text())
         return kept
@@ -176,8 +187,8 @@ def _ports(state: State) -> dict[str, dict[str, int]]:
     return chosen
 
 
-def _ports_file(state: State) -> Path:
-    return state.home / "containers.json"
+def _ports_file(home: Path) -> Path:
+    return home / "containers.json"
 
 
 def _until_ready(part: Part, context: Context) -> None:

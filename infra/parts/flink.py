@@ -115,7 +115,7 @@ def flink_config(context: Context) -> dict[str, object]:
         "pipeline.object-reuse": True,
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
-        "restart-strategy.exponential-delay.max-backoff": "20 s",
+        "restart-strategy.exponential-delay.max-backoff": "5 s",
         "restart-strategy.exponential-delay.reset-backoff-threshold": "2 min",
         # A killed TaskManager is missed after some two failed heartbeats, a silent one after ten seconds.
         "heartbeat.interval": "2 s",
