@@ -29,7 +29,7 @@ from streams.schemas import all_schemas
 KIND = "topic"
 DEAD_LETTERS = "dead-letters"
 
-_TIMEOUT = 15.0
+_TIMEOUT = 10.0
 _HOUR_MS = 3_600_000
 # A dead letter carries a whole record (up to Kafka's 1 MiB) and what is said about it.
 _DEAD_LETTER_BYTES = 2 * 1024 * 1024
