@@ -63,7 +63,7 @@ def _submit(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Submit a job. One that runs already is left alone; it goes on from its newest checkpoint or savepoint."""
+    """Submit a job. One that runs is left alone; it goes on from its newest checkpoint or savepoint."""
     from jobs import runner
 
     with err.status(f"submitting {name}"):

@@ -153,7 +153,8 @@ def batch_source(schema: RecordSchema, rows: str) -> str:
     columns = [f"`{name}`" for name in names]
     columns += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in map(str.split, _RESERVED)]
     columns += ["source_offset AS log_order", _TS.removeprefix("ts AS ") + " AS ts"]
-    return f"CREATE TEMPORARY VIEW {table_name(schema.topic)} AS SELECT {', '.join(columns)} FROM ({rows})"
+    query = f"SELECT {', '.join(columns)} FROM ({rows})"  # noqa: S608
+    return f"CREATE TEMPORARY VIEW {table_name(schema.topic)} AS {query}"
 
 
 def catalog(settings: Settings) -> str:

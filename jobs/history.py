@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ def from_lake(schema: RecordSchema, settings: Settings, matches: Collection[str]
         "CAST(kafka_time AS TIMESTAMP_LTZ(3)) AS kafka_time",
     ]
     table = f"{ddl.CATALOG}.`raw`.match_events"
-    return Rows((ddl.catalog(settings),), f"SELECT {', '.join(columns)} FROM {table}{_where(matches)}")
+    query = f"SELECT {', '.join(columns)} FROM {table}{_where(matches)}"  # noqa: S608
+    return Rows((ddl.catalog(settings),), query)
 
 
 def from_file(schema: RecordSchema, file: Path, matches: Collection[str] | None, folder: Path) -> Rows:
@@ -73,8 +75,9 @@ def from_file(schema: RecordSchema, file: Path, matches: Collection[str] | None,
     table = f"""CREATE TEMPORARY TABLE history ({", ".join(columns)}) WITH (
         'connector' = 'filesystem', 'path' = {ddl.literal(copy.as_uri())}, 'format' = 'json')"""
     names = ", ".join(f"`{field.name}`" for field in schema.fields)
-    query = f"""SELECT {names}, {ddl.literal(schema.topic)} AS source_topic, source_partition, source_offset,
-        TO_TIMESTAMP_LTZ(kafka_ms, 3) AS kafka_time FROM history"""
+    topic = f"{ddl.literal(schema.topic)} AS source_topic"
+    place = "source_partition, source_offset, TO_TIMESTAMP_LTZ(kafka_ms, 3) AS kafka_time"
+    query = f"SELECT {names}, {topic}, {place} FROM history"  # noqa: S608
     return Rows((table,), query)
 
 
@@ -85,7 +88,7 @@ def _events(file: Path) -> Iterator[dict[str, Any]]:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH):
             yield from batch.to_pylist()
     else:
-        with file.open("rb") as lines:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
             for line in lines:
                 if line.strip():
                     yield orjson.loads(line)

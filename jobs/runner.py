@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,10 +90,10 @@ def submit(
 
     Args:
         name: The job: ``jobs/NAME.sql``.
-        target: ``remote`` for the cluster of the settings, the REST address of another, or ``local`` to run it
-            to its end in a process of its own.
-        from_savepoint: Path of a checkpoint or savepoint to go on from; ``latest`` for the newest that is known,
-            if any.
+        target: ``remote`` for the cluster of the settings, the REST address of another, or ``local`` to run
+            it to its end in a process of its own.
+        from_savepoint: Path of a checkpoint or savepoint to go on from; ``latest`` for the newest that is
+            known, if any.
         fresh: Begin anew, from the start of the topics and without state.
         options: Flink options over those of the job's file, for example ``{"parallelism.default": "2"}``.
         source_options: Options over those of the tables that the job reads, for example
@@ -205,9 +204,9 @@ def run_batch(
     Args:
         name: The job, for example ``match_pipeline``.
         view: A view of it that has no column which only a stream can have, for example ``features``.
-        source: ``lake`` for ``raw.match_events``, or a file of events: JSON lines or Parquet (``.parquet``) in
-            log order, with the fields of the topic's record; ``source_partition`` and ``source_offset`` are
-            partition 0 and the row's number where the file lacks them.
+        source: ``lake`` for ``raw.match_events``, or a file of events: JSON lines (plain or ``.gz``) or
+            ``.parquet``, in log order, with the fields of the topic's record; ``source_partition`` and
+            ``source_offset`` are partition 0 and the row's number where the file lacks them.
         matches: Only these match ids.
         out: Parquet file to write; the table is read from it on demand.
         options: Flink options.
@@ -333,8 +332,3 @@ def _open(settings: Settings) -> dict[str, Any]:
         else value
         for name, value in values.items()
     }
-
-
-def seconds_since(ms: int) -> float:
-    """Seconds from a time (ms since the Unix epoch) to now."""
-    return time.time() - ms / 1000

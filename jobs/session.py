@@ -38,7 +38,11 @@ _MINI_CLUSTER = {
     "rest.bind-address": "127.0.0.1",
     "rest.bind-port": "0",
 }
-_BATCH = {"parallelism.default": "2", "state.backend.type": "hashmap"}
+_BATCH = {
+    "parallelism.default": "2",
+    "state.backend.type": "hashmap",
+    "table.exec.iceberg.infer-source-parallelism": "false",
+}
 _STREAM_ONLY = ("execution.checkpointing.", "restart-strategy.", "table.exec.state.", "table.exec.source.")
 
 
@@ -88,7 +92,7 @@ def declare(
     settings: Settings,
     source_options: Mapping[str, str] | None = None,
 ) -> None:
-    """Make the tables of a job known: topics that it reads and writes, the lake where it uses it, its views."""
+    """Make known what a job uses: the topics that it reads and writes, the lake, its own views."""
     written = set(job.targets)
     for table, schema in ddl.topics().items():
         if table in written:
@@ -156,8 +160,8 @@ def batch(
 ) -> pa.Table:
     """Run a view of a job over a finished set of rows.
 
-    Flink writes the rows as Parquet (a table of an Iceberg catalog in a folder), which is four times as quick as
-    sending them to Python through its gateway.
+    Flink writes the rows as Parquet (a table of an Iceberg catalog in a folder), which is four times as quick
+    as sending them to Python through its gateway.
 
     Args:
         job: The job.
@@ -190,7 +194,6 @@ def batch(
 
 
 def _written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table:
-    import pyarrow as pa
     import pyarrow.dataset as dataset
     from pyiceberg.io.pyarrow import schema_to_pyarrow
     from pyiceberg.table import StaticTable

@@ -107,12 +107,12 @@ def parse(name: str, text: str) -> Job:
 def statements(text: str) -> list[str]:
     """The statements of a text, without comments and closing semicolons."""
     found, current = [], ""
-    for token in _TOKEN.findall(text):
-        if token == ";":
+    for piece in _TOKEN.findall(text):
+        if piece == ";":
             found.append(current.strip())
             current = ""
-        elif not token.startswith(("--", "/*")):
-            current += token
+        elif not piece.startswith(("--", "/*")):
+            current += piece
     found.append(current.strip())
     return [statement for statement in found if statement]
 
