@@ -6,7 +6,7 @@ A vector's identity is the SHA-256 over its canonical encoding:
 2. every value as little-endian IEEE 754 single precision (4 bytes), where a missing value is the one quiet
    NaN ``0x7fc00000`` and zero has no sign.
 
-So equal vectors have equal hashes on every machine, and a value that is unknown differs from any that is known.
+So equal vectors have equal hashes on every machine, and an unknown value differs from any that is known.
 """
 
 from __future__ import annotations

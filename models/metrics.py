@@ -1,0 +1,74 @@
+"""How good probabilities are, with intervals that know that states of one match belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, Any]
+Metric = Callable[[Array, Array, Array], float]
+
+BINS = 10
+
+
+def brier(p: Array, y: Array, weights: Array) -> float:
+    """Mean squared error of the probabilities (Brier 1950)."""
+    return float(np.average((p - y) ** 2, weights=weights))
+
+
+def log_loss(p: Array, y: Array, weights: Array) -> float:
+    """Mean negative log likelihood, in nats."""
+    p = np.clip(p, 1e-7, 1 - 1e-7)
+    return float(np.average(-np.log(np.where(y == 1, p, 1 - p)), weights=weights))
+
+
+def auc(p: Array, y: Array, weights: Array) -> float:
+    """Area under the ROC curve: the chance that a won state has the higher probability; ties count half."""
+    order = np.argsort(p, kind="stable")
+    p, y, weights = p[order], y[order], weights[order].astype(np.float64)
+    group = np.cumsum(np.diff(p, prepend=p[:1]) != 0)
+    won = np.bincount(group, weights * (y == 1))
+    lost = np.bincount(group, weights * (y == 0))
+    total = won.sum() * lost.sum()
+    return float((won * (np.cumsum(lost) - lost / 2)).sum() / total) if total else float("nan")
+
+
+def ece(p: Array, y: Array, weights: Array) -> float:
+    """Expected calibration error over ten equal-width bins (Naeini et al. 2015)."""
+    place = bins(p)
+    said = np.bincount(place, weights * p, BINS)
+    happened = np.bincount(place, weights * y, BINS)
+    return float(np.abs(said - happened).sum() / weights.sum())
+
+
+def bins(p: Array) -> Array:
+    """The bin of each probability: tenths, the last one with 1."""
+    return np.minimum((p * BINS).astype(np.int64), BINS - 1)
+
+
+METRICS: dict[str, Metric] = {"brier": brier, "log_loss": log_loss, "auc": auc, "ece": ece}
+
+
+def bootstrap(match: Array, draws: int, seed: int) -> Array:
+    """Bootstrap draws of whole matches: how often each state counts, shape [draws, n]."""
+    numbers, place = np.unique(match, return_inverse=True)
+    random = np.random.default_rng(seed)
+    chosen = random.integers(0, len(numbers), (draws, len(numbers)))
+    counts = np.stack([np.bincount(draw, minlength=len(numbers)) for draw in chosen])
+    return np.asarray(counts[:, place])
+
+
+def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
+    """The central interval of bootstrap values."""
+    low, high = np.nanquantile(values, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def clustered_error(residual: Array, match: Array) -> float:
+    """Standard error of the mean of residuals, where those of one match may move together."""
+    _, place = np.unique(match, return_inverse=True)
+    sums = np.bincount(place, residual - residual.mean())
+    return float(np.sqrt((sums**2).sum()) / len(residual))

@@ -1,0 +1,159 @@
+"""Fitting ``win_probability``: boosted trees with monotone leads, calibrated inside the booster.
+
+Sides are symmetric but for blue's small advantage. So every state is learnt twice, once as it was and once
+mirrored, with that advantage as the margin that the trees start from: it doubles the data and keeps the trees
+from learning one side's accidents. Platt scaling on the validation split is then written into the leaves, so
+that everything which reads the model file gives the same calibrated number.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from models.win_probability.data import Corpus, Ints, States, at_minutes, sampled
+from models.win_probability.features import FEATURES, mirror, monotone
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+ROUNDS = 400
+PARAMS: dict[str, Any] = {
+    "objective": "binary:logistic",
+    "tree_method": "hist",
+    "eta": 0.03,
+    "max_depth": 4,
+    "min_child_weight": 200,
+    "reg_lambda": 5,
+    "subsample": 0.7,
+    "colsample_bytree": 0.4,
+    # The sums over rows, and so the bytes of the model, depend on the number of threads.
+    "nthread": 1,
+    "base_score": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model before calibration.
+
+    Attributes:
+        booster: The trees, whose margin starts from ``advantage``.
+        advantage: Log odds that blue wins, over the training matches.
+    """
+
+    booster: xgb.Booster
+    advantage: float
+
+    def margins(self, states: States) -> Doubles:
+        """Uncalibrated log odds that blue wins, shape [n]."""
+        trees = self.booster.predict(_matrix(states.matrix), output_margin=True)
+        return self.advantage + trees.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Platt:
+    """Calibrated log odds are ``shift + slope × log odds`` (Platt 1999)."""
+
+    shift: float
+    slope: float
+
+    def __call__(self, margins: Doubles) -> Doubles:
+        """Calibrated log odds."""
+        return self.shift + self.slope * margins
+
+
+def probability(log_odds: Doubles) -> Doubles:
+    """The probability of log odds."""
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+def fit(states: States, seed: int, weights: Doubles | None = None) -> Fit:
+    """Fit the trees.
+
+    Args:
+        states: The training states.
+        seed: Seed of the row and column sampling; the same seed and states give the same trees.
+        weights: Weight of each state, shape [n]; all 1 by default.
+    """
+    weights = np.ones(len(states.won)) if weights is None else weights
+    kept = weights > 0
+    states, weights = states.where(kept), weights[kept]
+    _, first = np.unique(states.match, return_index=True)
+    share = np.average(states.won[first], weights=weights[first])
+    advantage = float(np.log(share / (1 - share)))
+    both = np.concatenate((states.matrix, mirror(states.matrix)))
+    count = len(states.won)
+    rows = _matrix(both)
+    rows.set_info(
+        label=np.concatenate((states.won, 1 - states.won)),
+        weight=np.concatenate((weights, weights)),
+        base_margin=np.repeat((advantage, -advantage), count),
+    )
+    constraints = tuple(monotone(name) for name in FEATURES)
+    params = {**PARAMS, "seed": seed, "monotone_constraints": constraints}
+    return Fit(xgb.train(params, rows, ROUNDS), advantage)
+
+
+def _matrix(matrix: np.ndarray) -> xgb.DMatrix:
+    return xgb.DMatrix(matrix, feature_names=list(FEATURES), nthread=PARAMS["nthread"])
+
+
+def calibrate(margins: Doubles, won: Ints, weights: Doubles | None = None) -> Platt:
+    """Fit Platt scaling by Newton's method: the shift and slope of greatest likelihood."""
+    weights = np.ones(len(won)) if weights is None else weights
+    design = np.column_stack((np.ones(len(won)), margins))
+    theta = np.array((0.0, 1.0))
+    for _ in range(50):
+        p = probability(design @ theta)
+        gradient = design.T @ (weights * (won - p))
+        curvature = (design * (weights * p * (1 - p))[:, None]).T @ design
+        step = np.linalg.solve(curvature, gradient)
+        theta = theta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return Platt(float(theta[0]), float(theta[1]))
+
+
+def bake(fitted: Fit, platt: Platt) -> xgb.Booster:
+    """The calibrated model as one plain booster: leaves scaled, the shift in the leaves of the first tree.
+
+    The base score stays 0.5, which is log odds of 0, because readers of the file differ in how they take it.
+    """
+    model = json.loads(fitted.booster.save_raw("json"))
+    trees = model["learner"]["gradient_booster"]["model"]["trees"]
+    shift = platt.shift + platt.slope * fitted.advantage
+    for number, tree in enumerate(trees):
+        for node, child in enumerate(tree["left_children"]):
+            if child == -1:
+                value = platt.slope * tree["split_conditions"][node] + (shift if number == 0 else 0.0)
+                tree["split_conditions"][node] = tree["base_weights"][node] = float(np.float32(value))
+    booster = xgb.Booster()
+    booster.load_model(bytearray(json.dumps(model).encode()))
+    return booster
+
+
+def resampled(matches: Ints, random: np.random.Generator) -> Ints:
+    """How often each match number occurs in a bootstrap sample of the matches, by match number."""
+    return np.bincount(random.choice(matches, len(matches)), minlength=int(matches.max()) + 1)
+
+
+def spread(corpus: Corpus, seed: int, replicates: int, on_replicate: Any = lambda: None) -> Doubles:
+    """Log odds of the validation states under models of other draws of matches, shape [replicates, n].
+
+    Each replicate draws training and validation matches with replacement, fits and calibrates anew.
+    """
+    training, validation = sampled(corpus, "train"), at_minutes(corpus, "validation")
+    found = []
+    for number in range(replicates):
+        random = np.random.default_rng((seed, number))
+        drawn = resampled(corpus.matches("train"), random)[training.match].astype(np.float64)
+        fitted = fit(training, seed + 1 + number, drawn)
+        margins = fitted.margins(validation)
+        drawn = resampled(corpus.matches("validation"), random)[validation.match].astype(np.float64)
+        found.append(calibrate(margins, validation.won, drawn)(margins))
+        on_replicate()
+    return np.array(found)
