@@ -94,6 +94,14 @@ def containers_down(
         print_json({"stopped": True, "wiped": wipe})
 
 
+@containers.command("env", epilog="Example: rift stack containers env > .env")
+def containers_env() -> None:
+    """Print the variables of docker-compose.kafka.yml, keys and passwords included."""
+    from infra.containers import context, prepare, variable_lines
+
+    out.print(variable_lines(prepare(context())), end="", markup=False, highlight=False, soft_wrap=True)
+
+
 def show(statuses: list[Any], json: bool) -> None:
     """Print the health of the parts, as a table or as JSON.
 

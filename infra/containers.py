@@ -135,6 +135,11 @@ def environment(context: Context, flink: Path, server: Path) -> dict[str, str]:
     }
 
 
+def variable_lines(variables: dict[str, str]) -> str:
+    """Variables as Compose reads them from a file."""
+    return "".join(f"{name}='{value}'\n" for name, value in variables.items())
+
+
 def solid_flink_home(progress: Progress = silent) -> Path:
     """The Flink home as real files, so that a container can mount it; hard links where that is possible."""
     home = flink_home(progress, "jobmanager")

@@ -238,7 +238,7 @@ def test_another_machine_is_one_sentence(
 
 def test_an_old_c_library_is_one_sentence(checkout: Path, tmp_path: Path) -> None:
     path = fake(tmp_path / "bin", **{"python3.11": 'echo "3.11 old-libc shared $0"'})
-    assert says(rift(checkout, PATH=path), "the C library here is not glibc 2.28 or newer")
+    assert says(rift(checkout, PATH=path), "the C library here is not glibc 2.35 or newer")
 
 
 def test_too_little_memory_is_one_sentence(checkout: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -57,21 +56,18 @@ def compose_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings
         context = containers.context()
         project = {"COMPOSE_PROJECT_NAME": f"rift-test-{os.getpid()}"}
         variables = context.home / "compose.env"
-        write(variables, containers.prepare(context) | project)
+        variables.touch(mode=0o600)
+        variables.write_text(containers.variable_lines(containers.prepare(context) | project))
         file = containers.FILE
         with DockerCompose(str(file.parent), compose_file_name=file.name, env_file=str(variables)):
             containers.set_up(context)
             plan.apply(plan.pieces(get_settings()))
-            platform.start_applications()
-            yield get_settings()
-            local.down()
+            try:
+                platform.start_applications()
+                yield get_settings()
+            finally:
+                local.down()
     get_settings.cache_clear()
-
-
-def write(file: Path, variables: dict[str, str]) -> None:
-    """Write variables as Compose reads them from a file, for the owner's eyes only."""
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
 
 
 @pytest.fixture(scope="module")
