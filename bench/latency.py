@@ -158,8 +158,8 @@ def run(seconds: float = SECONDS) -> Result:
         ],
         rows,
         notes=[
-            f"{LIVE_MATCHES} real matches at once, {seconds:.0f} s a rate after {WARM_UP_SECONDS} s of warm-up "
-            "that do not count; sender, reader and the whole stack share the cores.",
+            f"{LIVE_MATCHES} real matches at once, {seconds:.0f} s a rate, after {WARM_UP_SECONDS} s "
+            "of warm-up that do not count; sender, reader and the whole stack share the cores.",
             "The last columns are the event's age at each hop: appended by Kafka, emitted by Flink, appended "
             "to match-features, answered by Triton, handed to the producer.",
         ],

@@ -116,7 +116,7 @@ def run(events: int = EVENTS) -> Result:
     names = sorted(cold.cpu, key=lambda name: -warm[-1].cpu[name])
     notes = [
         f"{sent:,} events made by replaying the sample's real matches under new ids, {LIVE_MATCHES:,} at "
-        f"once, lie in the topic before the job starts; parallelism {PARALLELISM}; everything shares the cores.",
+        f"once, lie in the topic before the job starts; parallelism {PARALLELISM}; all on the same cores.",
         "The whole job: poison-proof decode, validation, duplicates dropped, player windows, state after "
         "every event, dead letters, Kafka out, Iceberg through REST and S3, 5 s checkpoints.",
         "Start-up is left out: time runs from the first feature record that the broker appended to the last.",

@@ -17,6 +17,8 @@ from streams.registry import Registry
 from streams.schemas import for_topic
 
 _KEPT_FAILURES = 20
+_QUIET = 2
+"""Log level of librdkafka: what goes wrong with a broker comes as an exception, not as a line on stderr."""
 
 
 def codec_for(topic: str, settings: Settings | None = None) -> Codec:
@@ -82,6 +84,7 @@ class Producer:
         self._kafka = kafka.Producer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
+                "log_level": _QUIET,
                 "enable.idempotence": True,
                 "linger.ms": linger_ms,
                 "batch.size": 262_144,
@@ -258,6 +261,7 @@ class Subscriber:
         self._kafka = kafka.Consumer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
+                "log_level": _QUIET,
                 "group.id": "rift-subscriber",
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 20,
