@@ -1,0 +1,97 @@
+"""A job is a file: its header, its settings, its statements."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from jobs import ddl, sqlfile
+from riftstream.errors import JobError
+from streams.schemas import for_topic
+
+HEADER = "-- Reads: a\n-- Writes: b\n-- Keeps: c\n--   and d\n-- Promises: e\n"
+
+
+@pytest.mark.parametrize("name", sqlfile.names())
+def test_every_job_says_what_it_reads_writes_keeps_and_promises(name: str) -> None:
+    assert set(sqlfile.load(name).header) == set(sqlfile.HEADINGS)
+
+
+@pytest.mark.parametrize("name", sqlfile.names())
+def test_the_header_names_every_table_that_is_written_and_no_other(name: str) -> None:
+    job = sqlfile.load(name)
+    said = {ddl.table_name(word.strip()) for word in job.header["Writes"].split(",")}
+    assert said == set(job.targets)
+
+
+@pytest.mark.parametrize("name", sqlfile.names())
+def test_the_header_names_every_topic_that_is_read_and_no_other(name: str) -> None:
+    job = sqlfile.load(name)
+    said = {ddl.table_name(word.strip()) for word in job.header["Reads"].split(",")}
+    assert said == {table for table in ddl.topics() if table in job.words} - set(job.targets)
+
+
+@pytest.mark.parametrize("name", sqlfile.names())
+def test_every_column_of_every_sink_is_written(name: str) -> None:
+    job = sqlfile.load(name)
+    for insert in job.inserts:
+        target, columns = re.match(r"INSERT INTO ([\w.`]+) \(([^)]*)\)", insert, re.DOTALL).groups()  # type: ignore[union-attr]
+        written = [column.strip(" `\n") for column in columns.split(",")]
+        if target in ddl.topics():
+            wanted = {field.name for field in ddl.topics()[target].fields}
+        else:
+            place = {"source_topic", "source_partition", "source_offset", "kafka_time"}
+            wanted = {field.name for field in for_topic("live-matches").fields} | place
+        assert len(written) == len(set(written))
+        assert set(written) == wanted, target
+
+
+@pytest.mark.parametrize("name", sqlfile.names())
+def test_key_words_are_in_capitals(name: str) -> None:
+    job = sqlfile.load(name)
+    text = " ".join([*job.views.values(), *job.inserts])
+    code = re.sub(r"'[^']*'|`[^`]*`", "", text)
+    words = r"select|from|where|case|when|then|else|end|over|partition by|order by|insert into|as|and|or|not"
+    assert not re.findall(rf"\b(?:{words})\b", code)
+
+
+def test_the_lines_of_a_heading_go_on_until_the_next() -> None:
+    job = sqlfile.parse("x", HEADER + "INSERT INTO t SELECT 1")
+    assert job.header == {"Reads": "a", "Writes": "b", "Keeps": "c and d", "Promises": "e"}
+
+
+def test_statements_end_at_semicolons_outside_of_quotes_and_comments() -> None:
+    text = "SELECT 'a;b''c;' AS `x;y` -- no; end\n, 1 /* nor; here */ ;\nSELECT 2 - 1 / 3; ;"
+    assert sqlfile.statements(text) == ["SELECT 'a;b''c;' AS `x;y` \n, 1", "SELECT 2 - 1 / 3"]
+
+
+def test_a_job_is_taken_apart_into_settings_views_and_inserts() -> None:
+    text = (
+        HEADER
+        + "SET 'a.b' = 'c d';\nCREATE TEMPORARY VIEW v AS SELECT 1;\nINSERT INTO `s`.t TABLE v;"
+    )
+    job = sqlfile.parse("x", text)
+    assert job.settings == {"a.b": "c d"}
+    assert list(job.views) == ["v"]
+    assert job.targets == ("s.t",)
+
+
+def test_a_header_without_a_promise_is_refused() -> None:
+    with pytest.raises(JobError, match="does not say Promises"):
+        sqlfile.parse("x", HEADER.replace("-- Promises: e\n", "") + "INSERT INTO t SELECT 1")
+
+
+def test_a_statement_that_changes_tables_is_refused() -> None:
+    with pytest.raises(JobError, match="DROP TABLE"):
+        sqlfile.parse("x", HEADER + "DROP TABLE t; INSERT INTO t SELECT 1")
+
+
+def test_a_job_that_writes_nothing_is_refused() -> None:
+    with pytest.raises(JobError, match="writes nothing"):
+        sqlfile.parse("x", HEADER + "CREATE TEMPORARY VIEW v AS SELECT 1")
+
+
+def test_an_unknown_job_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(JobError, match=r"There are: .*match_pipeline"):
+        sqlfile.load("no_such_job")
