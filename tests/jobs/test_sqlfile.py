@@ -67,10 +67,7 @@ def test_statements_end_at_semicolons_outside_of_quotes_and_comments() -> None:
 
 
 def test_a_job_is_taken_apart_into_settings_views_and_inserts() -> None:
-    text = (
-        HEADER
-        + "SET 'a.b' = 'c d';\nCREATE TEMPORARY VIEW v AS SELECT 1;\nINSERT INTO `s`.t TABLE v;"
-    )
+    text = HEADER + "SET 'a.b' = 'c d';\nCREATE TEMPORARY VIEW v AS SELECT 1;\nINSERT INTO `s`.t TABLE v;"
     job = sqlfile.parse("x", text)
     assert job.settings == {"a.b": "c d"}
     assert list(job.views) == ["v"]
