@@ -172,6 +172,20 @@ def test_a_changed_list_is_installed_and_what_left_it_goes(checkout: Path) -> No
     assert not (site / "iniconfig").exists()
 
 
+def test_a_changed_project_is_installed_and_packages_are_left_alone(checkout: Path) -> None:
+    assert rift(checkout).returncode == 0
+    by_hand = next((checkout / ".venv").glob("lib/python3*/site-packages/iniconfig/__init__.py"))
+    by_hand.unlink()
+    project = (checkout / "pyproject.toml").read_text()
+    (checkout / "pyproject.toml").write_text(project + "other = wrong")
+    assert says(rift(checkout), "Riftstream itself could not be installed")
+    assert not (checkout / ".venv" / ".rift-unfinished").exists()
+    (checkout / "pyproject.toml").write_text(project + 'other = "small:main"\n')
+    assert rift(checkout).returncode == 0
+    assert (checkout / ".venv" / "bin" / "other").is_file()
+    assert not by_hand.exists()
+
+
 def test_a_moved_checkout_runs_its_own_code(checkout: Path) -> None:
     assert rift(checkout).returncode == 0
     moved = checkout.with_name("moved")
