@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from models.win_probability.data import MINUTES, States
+from models.win_probability.data import Corpus, States, at_minutes
 from models.win_probability.features import FEATURES
-from models.win_probability.train import Doubles, calibrate, probability
+from models.win_probability.train import Doubles, Rehearsal, calibrate_on, probability, seasons_ahead
 
 OBJECTIVES = (
     "kills_diff",
@@ -30,27 +30,31 @@ def base_rate(training: States, states: States) -> Doubles:
     return found
 
 
-def logistic(training: States, validation: States, states: States) -> Doubles:
+def logistic(corpus: Corpus, states: States, calibrated: bool = True) -> Doubles:
     """At each minute, a logistic regression of its own on the objective and gold differences; shape [n].
 
-    Gold is in thousands, 0 with a flag where unknown. All minutes together are Platt scaled on the validation
-    states, as the model is, so that the comparison is of what is learnt and not of calibration.
+    Gold is in thousands, 0 with a flag where unknown. It is fitted to the training split; calibrated means
+    Platt scaled on the same rehearsed seasons as the model, so that what is compared is what was learnt.
     """
-    fitted = {}
-    for minute in MINUTES:
-        chosen = training.minute == minute
+    training = at_minutes(corpus, corpus.matches("train"))
+    log_odds = _log_odds(training, states)
+    if not calibrated:
+        return probability(log_odds)
+    rehearsals = []
+    for season, before, matches in seasons_ahead(corpus):
+        ahead = at_minutes(corpus, matches)
+        rehearsals.append(Rehearsal(season, ahead, _log_odds(at_minutes(corpus, before), ahead)))
+    return probability(calibrate_on(rehearsals)(log_odds))
+
+
+def _log_odds(training: States, states: States) -> Doubles:
+    found = np.empty(len(states.won))
+    for minute in np.unique(states.minute):
+        learnt, asked = training.minute == minute, states.minute == minute
         regression = LogisticRegression(C=1.0, max_iter=5000)
-        fitted[minute] = regression.fit(_inputs(training.matrix[chosen]), training.won[chosen])
-
-    def log_odds(of: States) -> Doubles:
-        found = np.empty(len(of.won))
-        for minute, regression in fitted.items():
-            chosen = of.minute == minute
-            if chosen.any():
-                found[chosen] = regression.decision_function(_inputs(of.matrix[chosen]))
-        return found
-
-    return probability(calibrate(log_odds(validation), validation.won)(log_odds(states)))
+        regression.fit(_inputs(training.matrix[learnt]), training.won[learnt])
+        found[asked] = regression.decision_function(_inputs(states.matrix[asked]))
+    return found
 
 
 def _inputs(matrix: np.ndarray) -> np.ndarray:

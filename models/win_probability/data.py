@@ -59,7 +59,7 @@ class Corpus:
         clock_ms: Match clock of each state, which never goes back within a match, shape [n].
         won: 1 where blue won, by match, shape [m].
         end_ms: Match clock of the end, by match, shape [m].
-        split: Index into ``SPLITS``, by match, shape [m].
+        season: Season, by match, shape [m]. Seasons sort as text in the order of time.
         sha256: SHA-256 of the canonical events: the JSON lines that ``rift import`` writes, all of them.
         events: How many events that were.
         excluded: Matches that are in no split, by reason.
@@ -70,14 +70,14 @@ class Corpus:
     clock_ms: Ints
     won: Ints
     end_ms: Ints
-    split: Ints
+    season: np.ndarray[Any, np.dtype[np.str_]]
     sha256: str
     events: int
     excluded: dict[str, int]
 
     def matches(self, split: str) -> Ints:
         """Numbers of the matches of a split."""
-        return np.flatnonzero(self.split == SPLITS.index(split))
+        return np.flatnonzero([split_of(season) == split for season in self.season])
 
 
 @dataclass(frozen=True)
@@ -136,19 +136,18 @@ class _Outcomes:
     """How each match ended, read from its events."""
 
     def __init__(self) -> None:
-        self.known: dict[str, tuple[int, int, int]] = {}
+        self.known: dict[str, tuple[int, int, str]] = {}
         self.excluded: Counter[str] = Counter()
 
     def read(self, match: list[Event]) -> None:
         season = next((event["season"] for event in match if event.get("season")), None)
-        split = split_of(season)
         end = next((event for event in match if event["event_type"] in ENDS), None)
         if end is None or end["event_type"] == "REMAKE" or end.get("winner") is None:
             self.excluded["no result"] += 1
-        elif split is None:
+        elif season is None or split_of(season) is None:
             self.excluded["season is in no split"] += 1
         else:
-            outcome = (int(end["winner"] == "blue"), end["game_time_ms"], SPLITS.index(split))
+            outcome = (int(end["winner"] == "blue"), end["game_time_ms"], season)
             self.known[match[0]["match_id"]] = outcome
 
 
@@ -167,15 +166,17 @@ def _corpus(table: pa.Table, outcomes: _Outcomes, digest: str, events: int) -> C
     matrix = np.empty((len(order), len(FEATURES)), np.float32)
     for column, name in enumerate(FEATURES):
         matrix[:, column] = table[name].to_numpy()[order]
-    won, end_ms, split = np.array(list(outcomes.known.values()), np.int64).reshape(-1, 3).T
-    for index, name in enumerate(SPLITS):
-        if not (split == index).any():
+    seasons = [season for _, _, season in outcomes.known.values()]
+    won, end_ms = np.array([found[:2] for found in outcomes.known.values()], np.int64).reshape(-1, 2).T
+    for name in SPLITS:
+        if name not in map(split_of, seasons):
             raise ModelError(
                 f"There is no finished match in the {name} split.",
                 "Training needs matches of 2014 to 2016, 2017 Spring and 2017 Summer.",
             )
     clock = table["clock_ms"].to_numpy()[order]
-    return Corpus(matrix, match, clock, won, end_ms, split, digest, events, dict(outcomes.excluded))
+    season = np.array(seasons)
+    return Corpus(matrix, match, clock, won, end_ms, season, digest, events, dict(outcomes.excluded))
 
 
 def _cumulative(values: Ints, group: Ints) -> Ints:
@@ -186,7 +187,7 @@ def _cumulative(values: Ints, group: Ints) -> Ints:
     return np.asarray(total - before)
 
 
-def sampled(corpus: Corpus, split: str) -> States:
+def sampled(corpus: Corpus, matches: Ints) -> States:
     """What the model learns from: the last state of each minute of each match in which anything happened.
 
     One row an event would let a fight of ten kills count ten times, and busy matches more than quiet ones;
@@ -195,13 +196,13 @@ def sampled(corpus: Corpus, split: str) -> States:
     minute = corpus.clock_ms // MINUTE_MS
     last = np.ones(len(minute), bool)
     last[:-1] = (np.diff(corpus.match) != 0) | (np.diff(minute) != 0)
-    chosen = np.flatnonzero(last & (corpus.split[corpus.match] == SPLITS.index(split)))
+    chosen = np.flatnonzero(last & np.isin(corpus.match, matches))
     return States(
         corpus.matrix[chosen], corpus.match[chosen], minute[chosen], corpus.won[corpus.match[chosen]]
     )
 
 
-def at_minutes(corpus: Corpus, split: str, minutes: Iterable[int] = MINUTES) -> States:
+def at_minutes(corpus: Corpus, matches: Ints, minutes: Iterable[int] = MINUTES) -> States:
     """What the model is judged on: at each whole minute, every match still running with its newest state.
 
     That is what a viewer of the predictions topic holds at that minute, and each match counts once a minute.
@@ -210,10 +211,11 @@ def at_minutes(corpus: Corpus, split: str, minutes: Iterable[int] = MINUTES) -> 
     marks = np.array(list(minutes), np.int64)
     first = np.flatnonzero(np.diff(corpus.match, prepend=-1))
     behind = np.append(first[1:], len(corpus.match))
+    wanted = np.isin(np.arange(len(corpus.won)), matches)
     places, numbers, at = [], [], []
     for start, stop in zip(first, behind, strict=True):
         number = corpus.match[start]
-        if corpus.split[number] != SPLITS.index(split):
+        if not wanted[number]:
             continue
         running = marks[marks * MINUTE_MS < corpus.end_ms[number]]
         place = start + np.searchsorted(corpus.clock_ms[start:stop], running * MINUTE_MS, side="right") - 1

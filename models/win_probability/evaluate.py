@@ -16,7 +16,7 @@ from models.win_probability.interval import Table, coverage
 DRAWS = 400
 CONFIDENCE = 0.95
 
-_MODELS = ("model", "logistic", "base_rate")
+_MODELS = ("model", "logistic", "logistic_uncalibrated", "base_rate")
 
 
 def log_odds(booster: xgb.Booster, matrix: np.ndarray) -> np.ndarray:
@@ -40,11 +40,12 @@ def evaluate(
         row a minute, with the model's Brier less the logistic's and that difference's interval),
         ``reliability`` (a row a tenth of probability) and ``interval`` (see ``interval.coverage``).
     """
-    training, states = at_minutes(corpus, "train"), at_minutes(corpus, split)
+    training, states = (at_minutes(corpus, corpus.matches(name)) for name in ("train", split))
     margins = log_odds(booster, states.matrix)
     said = {
         "model": 1 / (1 + np.exp(-margins)),
-        "logistic": baselines.logistic(training, at_minutes(corpus, "validation"), states),
+        "logistic": baselines.logistic(corpus, states),
+        "logistic_uncalibrated": baselines.logistic(corpus, states, calibrated=False),
         "base_rate": baselines.base_rate(training, states),
     }
     rows = []

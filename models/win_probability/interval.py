@@ -5,25 +5,30 @@ Half widths are in log odds, by cell: phase of the match × how decided it is. A
     z(level) × spread × inflation
 
 where *spread* is the root mean square, over the cell's validation states, of the standard deviation of
-their log odds under models of other draws of matches (fitted and calibrated anew). *Inflation* is one number
-for what other draws cannot show, such as a shape that the trees miss: the smallest from 1 up, in steps of
-0.05, with which the validation groups are covered as often as the level says.
+their log odds under models of other draws of matches (fitted and calibrated anew). *Inflation* is one
+number for what other draws cannot show, above all that seasons differ: the smallest from 1 up, in steps of
+0.05, with which a season is covered as often as the level says by trees of earlier and calibration of other
+seasons.
 
-What it promises: of groups of like states, a share of at least ``level`` has its long-run rate of blue wins
-inside the mean interval. Seasons unlike those seen can break it; the card tells the coverage on test.
+What it promises: of groups of like states in a season to come, a share of ``level`` has its long-run rate of
+blue wins inside the mean interval. The card tells how often that held on the test split.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models.artefact import INTERVAL
 from models.metrics import bins, clustered_error
 from models.win_probability.data import MINUTE_MS, States
 from models.win_probability.features import FEATURES
-from models.win_probability.train import Doubles, probability
+from models.win_probability.train import Doubles, Rehearsal, calibrate_on, probability
 
 LEVEL = 0.9
 Z = 1.6448536269514722
@@ -35,6 +40,7 @@ LEAD_EDGES = (0.5, 1.0, 1.5, 2.0, 3.0)
 
 _CLOCK = FEATURES.index("clock_ms")
 _FEWEST = 30
+_STEPS = 80
 
 
 @dataclass(frozen=True)
@@ -61,18 +67,31 @@ class Table:
         return probability(log_odds - half), probability(log_odds + half)
 
 
+def load_table(folder: Path) -> Table:
+    """The table of an artefact whose card was checked, from its ``interval.json``."""
+    raw = json.loads((folder / INTERVAL).read_bytes())
+    return Table(
+        level=raw["level"],
+        phase_edges_ms=tuple(raw["phase_edges_ms"]),
+        lead_edges=tuple(raw["lead_edges"]),
+        half_widths=tuple(map(tuple, raw["half_widths"])),
+        inflation=raw["inflation"],
+    )
+
+
 def _cells(log_odds: Doubles, clock_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     phase = np.searchsorted(PHASE_EDGES_MS, clock_ms, side="right")
     return phase, np.searchsorted(LEAD_EDGES, np.abs(log_odds), side="right")
 
 
-def make(states: States, log_odds: Doubles, others: Doubles) -> Table:
+def make(states: States, log_odds: Doubles, others: Doubles, rehearsals: Sequence[Rehearsal]) -> Table:
     """The table.
 
     Args:
         states: Validation states.
         log_odds: What the model says of them, shape [n].
         others: What models of other draws say, shape [replicates, n].
+        rehearsals: Seasons to find the inflation with.
     """
     phase, lead = _cells(log_odds, states.matrix[:, _CLOCK])
     shape = (len(PHASE_EDGES_MS) + 1, len(LEAD_EDGES) + 1)
@@ -81,17 +100,27 @@ def make(states: States, log_odds: Doubles, others: Doubles) -> Table:
     squares = np.bincount(cell, others.var(axis=0, ddof=1), size)
     counts = np.bincount(cell, minlength=size)
     # A cell with few states borrows from its phase, so that no cell is wide or narrow by chance.
-    all_of_phase = np.repeat(squares.reshape(shape).sum(1) / counts.reshape(shape).sum(1), shape[1])
-    known = np.where(counts >= _FEWEST, squares / np.maximum(counts, 1), all_of_phase)
+    by_phase = squares.reshape(shape).sum(1) / np.maximum(counts.reshape(shape).sum(1), 1)
+    of_phase = np.repeat(by_phase, shape[1])
+    known = np.where(counts >= _FEWEST, squares / np.maximum(counts, 1), of_phase)
     half = Z * np.sqrt(known).reshape(shape)
 
     def table(inflation: float) -> Table:
         rows = tuple(tuple(float(np.float32(value)) for value in row) for row in half * inflation)
         return Table(LEVEL, PHASE_EDGES_MS, LEAD_EDGES, rows, inflation)
 
-    steps = (table(round(1 + 0.05 * step, 2)) for step in range(81))
-    wide = table(5.0)
-    return next((found for found in steps if coverage(found, states, log_odds)["covered"] >= LEVEL), wide)
+    steps = (table(round(1 + 0.05 * step, 2)) for step in range(_STEPS))
+    covering = (found for found in steps if rehearsed_coverage(found, rehearsals) >= LEVEL)
+    return next(covering, table(round(1 + 0.05 * _STEPS, 2)))
+
+
+def rehearsed_coverage(table: Table, rehearsals: Sequence[Rehearsal]) -> float:
+    """Share of groups that are covered, each season calibrated on the other ones; mean over the seasons."""
+    shares = []
+    for rehearsal in rehearsals:
+        platt = calibrate_on([other for other in rehearsals if other is not rehearsal])
+        shares.append(coverage(table, rehearsal.states, platt(rehearsal.margins))["covered"])
+    return float(np.mean(shares))
 
 
 def coverage(table: Table, states: States, log_odds: Doubles) -> dict[str, Any]:

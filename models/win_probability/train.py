@@ -2,13 +2,18 @@
 
 Sides are symmetric but for blue's small advantage. So every state is learnt twice, once as it was and once
 mirrored, with that advantage as the margin that the trees start from: it doubles the data and keeps the trees
-from learning one side's accidents. Platt scaling on the validation split is then written into the leaves, so
-that everything which reads the model file gives the same calibrated number.
+from learning one side's accidents.
+
+A season ahead, leads are worth a little less than in the seasons learnt from, by an amount that differs from
+season to season. So Platt scaling is fitted to rehearsals: three seasons, the validation split the last of
+them, each predicted by a model of the seasons before it. It is then written into the leaves, so that
+everything which reads the model file gives the same calibrated number.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +22,11 @@ import xgboost as xgb
 
 from models.win_probability.data import Corpus, Ints, States, at_minutes, sampled
 from models.win_probability.features import FEATURES, mirror, monotone
+from riftstream.errors import ModelError
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
+REHEARSED = ("2016 Spring", "2016 Summer", "2017 Spring")
 ROUNDS = 400
 PARAMS: dict[str, Any] = {
     "objective": "binary:logistic",
@@ -136,24 +143,90 @@ def bake(fitted: Fit, platt: Platt) -> xgb.Booster:
     return booster
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """A season that was predicted by a model of all seasons before it, as a served model meets a new one.
+
+    Attributes:
+        season: The season.
+        states: Its states at each minute.
+        margins: Their uncalibrated log odds, shape [n].
+    """
+
+    season: str
+    states: States
+    margins: Doubles
+
+
+def rehearse(corpus: Corpus, seed: int, on_fit: Callable[[], None] = lambda: None) -> list[Rehearsal]:
+    """Predict each season of ``REHEARSED`` from the seasons before it.
+
+    Args:
+        corpus: All states.
+        seed: Seed of the fits.
+        on_fit: Called after each of them.
+
+    Raises:
+        ModelError: There are no matches of one of these seasons, or none before it.
+    """
+    found = []
+    for season, before, matches in seasons_ahead(corpus):
+        states = at_minutes(corpus, matches)
+        found.append(Rehearsal(season, states, fit(sampled(corpus, before), seed).margins(states)))
+        on_fit()
+    return found
+
+
+def seasons_ahead(corpus: Corpus) -> Iterator[tuple[str, Ints, Ints]]:
+    """Each season of ``REHEARSED``: its name, the matches before it, its matches.
+
+    Raises:
+        ModelError: There are no matches of one of these seasons, or none before it.
+    """
+    for season in REHEARSED:
+        before, matches = (np.flatnonzero(m) for m in (corpus.season < season, corpus.season == season))
+        if not len(before) or not len(matches):
+            raise ModelError(
+                f"There are no matches of {season}, or none before it.",
+                f"Calibration needs these seasons: {', '.join(REHEARSED)}.",
+            )
+        yield season, before, matches
+
+
+def calibrate_on(rehearsals: Sequence[Rehearsal], random: np.random.Generator | None = None) -> Platt:
+    """Platt scaling over all states of rehearsals; over a bootstrap draw of their matches where asked."""
+    weights = None
+    if random is not None:
+        drawn = [resampled(np.unique(r.states.match), random)[r.states.match] for r in rehearsals]
+        weights = np.concatenate(drawn).astype(np.float64)
+    margins = np.concatenate([rehearsal.margins for rehearsal in rehearsals])
+    return calibrate(margins, np.concatenate([r.states.won for r in rehearsals]), weights)
+
+
 def resampled(matches: Ints, random: np.random.Generator) -> Ints:
     """How often each match number occurs in a bootstrap sample of the matches, by match number."""
     return np.bincount(random.choice(matches, len(matches)), minlength=int(matches.max()) + 1)
 
 
-def spread(corpus: Corpus, seed: int, replicates: int, on_replicate: Any = lambda: None) -> Doubles:
+def spread(
+    corpus: Corpus,
+    rehearsals: Sequence[Rehearsal],
+    seed: int,
+    replicates: int,
+    on_fit: Callable[[], None] = lambda: None,
+) -> Doubles:
     """Log odds of the validation states under models of other draws of matches, shape [replicates, n].
 
-    Each replicate draws training and validation matches with replacement, fits and calibrates anew.
+    Each replicate fits the trees to one draw of the training matches, with replacement, and the calibration
+    to one of the rehearsals' matches.
     """
-    training, validation = sampled(corpus, "train"), at_minutes(corpus, "validation")
+    training = sampled(corpus, corpus.matches("train"))
+    validation = at_minutes(corpus, corpus.matches("validation"))
     found = []
     for number in range(replicates):
         random = np.random.default_rng((seed, number))
         drawn = resampled(corpus.matches("train"), random)[training.match].astype(np.float64)
-        fitted = fit(training, seed + 1 + number, drawn)
-        margins = fitted.margins(validation)
-        drawn = resampled(corpus.matches("validation"), random)[validation.match].astype(np.float64)
-        found.append(calibrate(margins, validation.won, drawn)(margins))
-        on_replicate()
+        margins = fit(training, seed + 1 + number, drawn).margins(validation)
+        found.append(calibrate_on(rehearsals, random)(margins))
+        on_fit()
     return np.array(found)
