@@ -1,0 +1,134 @@
+"""``rift replay-prediction``: make a prediction again from the log's history, and compare.
+
+The match's features are rebuilt from ``raw.match_events`` with the SQL that made them on the stream, the
+model version that the prediction names scores them, and all must be equal, to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.errors import ModelError, RiftError
+from streams.avro import Record
+
+JOB, VIEW = "match_pipeline", "features"
+COMPARED = ("features_sha256", "probability", "interval_low", "interval_high")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One thing that was said, and the same made again."""
+
+    name: str
+    published: Any
+    again: Any
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same, to the last bit."""
+        return bool(self.published == self.again)
+
+
+def compare(published: Record, again: Record) -> list[Comparison]:
+    """What of a prediction is the same when it is made again."""
+    return [Comparison(name, published[name], again[name]) for name in COMPARED]
+
+
+def find(prediction_id: str) -> Record:
+    """The prediction of this id.
+
+    Raises:
+        RiftError: The topic does not keep it.
+    """
+    from riftstream.cli.reading import kept
+
+    for received in kept("predictions"):
+        if received.record["prediction_id"] == prediction_id:
+            return received.record
+    raise RiftError(
+        f"There is no prediction {prediction_id}.",
+        "'rift predict MATCH' shows the id of a match's newest one.",
+    )
+
+
+def rebuild(prediction: Record) -> Record:
+    """Make a prediction again: its features from the lakehouse, its probability from its model version.
+
+    Returns:
+        The values of ``COMPARED``.
+
+    Raises:
+        RiftError: The lakehouse does not hold the event.
+        ModelError: The model version is not here.
+    """
+    from models.artefact import load_card
+    from models.vector import from_records, sha256
+    from riftstream.settings import get_settings
+    from serving.triton import TritonClient
+
+    card = load_card(prediction["model_name"])
+    if card.version != prediction["model_version"]:
+        raise ModelError(
+            f"The prediction is by {card.name} {prediction['model_version']}, and here is {card.version}.",
+            "Check out the commit that holds that version.",
+        )
+    row = _features(prediction)
+    matrix = from_records([row], card.features)
+    scores = TritonClient(get_settings().triton_url, card.name, card.version).score(matrix)
+    probability, low, high = (float(values[0]) for values in scores)
+    return {
+        "features_sha256": sha256(matrix[0], card.feature_service),
+        "probability": probability,
+        "interval_low": low,
+        "interval_high": high,
+    }
+
+
+def _features(prediction: Record) -> Record:
+    """The state of the match at the prediction's place in the log, from the lakehouse."""
+    from jobs.runner import run_batch
+
+    match = prediction["match_id"]
+    place = (prediction["source_partition"], prediction["source_offset"])
+    for row in run_batch(JOB, VIEW, matches=[match]).to_pylist():
+        if (row["source_partition"], row["source_offset"]) == place:
+            return dict(row)
+    raise RiftError(
+        f"The lakehouse does not hold the event at partition {place[0]}, offset {place[1]}.",
+        "New events come there within ten seconds: try again.",
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``rift replay-prediction``."""
+    app.command("replay-prediction")(_replay_prediction)
+
+
+def _replay_prediction(
+    prediction_id: Annotated[str, typer.Argument(help="Id of the prediction; 'rift predict' shows it.")],
+    json: JsonFlag = False,
+) -> None:
+    """Make a prediction again from the lakehouse and compare: features, probability, interval.
+
+    Exits with 1 where anything differs.
+
+    Example: rift replay-prediction 0b6f0c3f5c2a4e0f9a7d3b1c5e8f2a64
+    """
+    with err.status("finding the prediction") as status:
+        published = find(prediction_id)
+        status.update(f"rebuilding the features of {published['match_id']} from the lakehouse")
+        compared = compare(published, rebuild(published))
+    equal = all(one.equal for one in compared)
+    if json:
+        print_json({"prediction_id": prediction_id, "equal": equal, "compared": compared})
+    else:
+        for one in compared:
+            values = one.published if one.equal else f"{one.published} was published, now {one.again}"
+            line = f"{one.name:<16} {'equal' if one.equal else 'DIFFERENT':<10} {values}"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not equal:
+        raise typer.Exit(1)
