@@ -119,12 +119,8 @@ def _minutes(test: dict[str, Any]) -> str:
         )
         for row in test["by_minute"]
     ]
-    above = test["minutes_not_below_logistic"]
-    plain = [
-        row["minute"]
-        for row in test["by_minute"]
-        if row["model"]["brier"][0] >= row["logistic_uncalibrated"]["brier"][0]
-    ]
+    calibrated = _not_below(test, "logistic")
+    fitted = _not_below(test, "logistic_uncalibrated")
     worst = max((row["brier_less_logistic"][0] for row in test["by_minute"]), default=0.0)
     head = (
         "minute",
@@ -137,11 +133,16 @@ def _minutes(test: dict[str, Any]) -> str:
     )
     return f"""## By minute
 
-Brier below the calibrated logistic at {len(rows) - len(above)} of {len(rows)} minutes
-{f"(not at {', '.join(map(str, above))}; worst difference {worst:+.4f})" if above else ""}, below the
-logistic as fitted at {len(rows) - len(plain)}{f" (not at {', '.join(map(str, plain))})" if plain else ""}.
+Of {len(rows)} minutes, Brier is not below the calibrated logistic at {calibrated} (largest difference
+{worst:+.4f}), and not below the logistic as fitted at {fitted}.
 
 {_table((*head, "log loss", "AUC", "ECE"), rows)}"""
+
+
+def _not_below(test: dict[str, Any], baseline: str) -> str:
+    rows = test["by_minute"]
+    minutes = [row["minute"] for row in rows if row["model"]["brier"][0] >= row[baseline]["brier"][0]]
+    return ", ".join(map(str, minutes)) or "none"
 
 
 def _interval(card: dict[str, Any]) -> str:
