@@ -120,17 +120,19 @@ def _status(json: JsonFlag = False) -> None:
     if json:
         print_json([status])
         return
-    table = Table("model", "version", "features", "test matches", "Brier", "ECE", "size", "sha256", box=None)
-    table.add_row(
-        card.name,
-        card.version,
-        f"{card.feature_service} ({len(card.features)})",
-        str(card.metrics["matches"]),
-        _ranged(pooled["brier"]),
-        _ranged(pooled["ece"]),
-        f"{size / 1024:.0f} KiB",
-        card.sha256[:12],
-    )
+    table = Table(box=None, show_header=False)
+    for name, value in (
+        ("model", f"{card.name}, version {card.version}"),
+        ("features", f"{card.feature_service}, {len(card.features)}"),
+        ("test", f"{card.metrics['matches']} matches never seen"),
+        ("Brier", _ranged(pooled["brier"])),
+        ("ECE", _ranged(pooled["ece"])),
+        ("size", f"{size / 1024:.0f} KiB"),
+        ("sha256", card.sha256),
+        ("data sha256", card.data_sha256),
+        ("files", f"{card.folder}, as the card describes them"),
+    ):
+        table.add_row(name, value)
     out.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from riftstream.errors import ModelError
 from riftstream.settings import get_settings
 
 WIN_PROBABILITY = "win_probability"
+_STAMP = "stamp"
 
 _SERVING = Path(__file__).parent.parent / "serving"
 _REPOSITORY, _FIL_REPOSITORY = _SERVING / "model_repository", _SERVING / "model_repository_fil"
@@ -31,19 +33,29 @@ def install(target: Path | None = None, url: str | None = None) -> Card:
     """
     settings = get_settings()
     card = load_card(WIN_PROBABILITY)
-    lay_out(card, target or settings.home / "triton" / "models")
-    _load(card, url or settings.triton_url)
+    stamp = lay_out(card, target or settings.home / "triton" / "models")
+    _load(card, stamp, url or settings.triton_url)
     return card
 
 
-def lay_out(card: Card, target: Path) -> None:
-    """Write the model's folder of a Triton model repository: configuration, code and ONNX file by version."""
+def lay_out(card: Card, target: Path) -> str:
+    """Write the model's folder of a Triton model repository: configuration, code and ONNX file by version.
+
+    Returns:
+        A stamp of all of it (SHA-256), which the configuration carries too: by it a running Triton tells what
+        it has loaded.
+    """
     source, folder = _REPOSITORY / card.name, target / card.name
     version = folder / card.version
     version.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / "config.pbtxt", (source / "config.pbtxt").read_bytes())
-    _write(version / "model.py", (source / "1" / "model.py").read_bytes())
-    _write(version / ONNX, (card.folder / ONNX).read_bytes())
+    config = (source / "config.pbtxt").read_text()
+    code, graph = (source / "1" / "model.py").read_bytes(), (card.folder / ONNX).read_bytes()
+    stamp = hashlib.sha256(b"\0".join((config.encode(), code, graph))).hexdigest()
+    config += f'parameters {{ key: "{_STAMP}", value: {{ string_value: "{stamp}" }} }}\n'
+    _write(version / "model.py", code)
+    _write(version / ONNX, graph)
+    _write(folder / "config.pbtxt", config.encode())
+    return stamp
 
 
 def lay_out_fil(target: Path, card: Card | None = None) -> None:
@@ -73,12 +85,17 @@ def _write(file: Path, content: bytes) -> None:
     Path(temporary).replace(file)
 
 
-def _load(card: Card, url: str) -> None:
+def _load(card: Card, stamp: str, url: str) -> None:
+    """Have Triton load the model, unless it serves this very one."""
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
     client = InferenceServerClient(url)
     try:
+        if client.is_model_ready(card.name, card.version):
+            loaded = client.get_model_config(card.name, card.version).config.parameters
+            if loaded[_STAMP].string_value == stamp:
+                return
         client.load_model(card.name)
         ready = client.is_model_ready(card.name, card.version)
     except InferenceServerException as cause:

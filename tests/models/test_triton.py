@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tritonclient.grpc import InferenceServerClient
+
 from models.artefact import load_booster, load_card
-from models.publish import install
+from models.publish import install, lay_out
 from models.win_probability.features import FEATURES, MODEL
 from riftstream.errors import ModelError
 from riftstream.settings import Settings
@@ -26,11 +28,32 @@ def test_triton_says_what_xgboost_says(stack: Settings) -> None:
 
 
 @pytest.mark.stack
-def test_installing_again_keeps_the_model_answering(stack: Settings) -> None:
+def test_installing_again_loads_nothing(stack: Settings) -> None:
     client = TritonClient(stack.triton_url, MODEL)
-    before = client.score(real_rows()[:5])
-    install()
-    np.testing.assert_array_equal(client.score(real_rows()[:5]), before)
+    with InferenceServerClient(stack.triton_url) as triton:
+        client.score(real_rows()[:5])
+        before = triton.get_inference_statistics(MODEL).model_stats[0].inference_count
+        install()
+        # Triton counts from the last time that the model was loaded.
+        assert triton.get_inference_statistics(MODEL).model_stats[0].inference_count >= before >= 5
+
+
+@pytest.mark.stack
+def test_triton_that_serves_something_else_is_given_the_artefact(stack: Settings) -> None:
+    repository = stack.home / "triton" / "models"
+    config = repository / MODEL / "config.pbtxt"
+    stamp = lay_out(load_card(MODEL), repository)
+    with InferenceServerClient(stack.triton_url) as triton:
+
+        def served() -> str:
+            return str(triton.get_model_config(MODEL).config.parameters["stamp"].string_value)
+
+        config.write_text(config.read_text().replace(stamp, "other"))
+        triton.load_model(MODEL)
+        assert served() == "other"
+        install()
+        assert served() == stamp
+    assert stamp in config.read_text()
 
 
 @pytest.mark.stack
