@@ -74,8 +74,9 @@ SELECT
   END AS reject_reason
 FROM live_matches;
 
--- Deduplicate within the match: the log's order is kept, and one shuffle carries what all that follows needs.
-CREATE TEMPORARY VIEW marked AS
+-- What follows needs no bytes, so they must not be carried through the shuffle. An OVER takes along every column
+-- below it, and the planner merges a projection without a computed column away: kafka_time in ms prevents it.
+CREATE TEMPORARY VIEW valid AS
 SELECT
   event_id, match_id, event_type, event_time, game_time_ms, ordinal, source, league, season, phase, patch, map_number,
   team, player_id, `role`, champion, victim_id, victim_role, victim_champion, assist_ids,
@@ -83,11 +84,17 @@ SELECT
   blue_gold, red_gold, kills, deaths, assists, creep_score, level, gold,
   blue_team, red_team, blue_players, red_players, blue_champions, red_champions, blue_bans, red_bans,
   winner, duration_ms,
-  source_topic, source_partition, source_offset, kafka_time, schema_id, record_key, log_order, ts,
-  IS_DUPLICATE(event_id) OVER (
-    PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS duplicate
+  source_topic, source_partition, source_offset, EPOCH_MILLIS(kafka_time) AS kafka_time, schema_id, record_key, log_order, ts
 FROM checked
 WHERE reject_reason IS NULL;
+
+-- Deduplicate within the match: the log's order is kept, and one shuffle carries what all that follows needs.
+CREATE TEMPORARY VIEW marked AS
+SELECT
+  *,
+  IS_DUPLICATE(event_id) OVER (
+    PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS duplicate
+FROM valid;
 
 CREATE TEMPORARY VIEW accepted AS
 SELECT * FROM marked WHERE NOT duplicate;
@@ -215,7 +222,7 @@ FROM totals;
 CREATE TEMPORARY VIEW features AS
 SELECT
   match_id, event_id, event_type, event_time, game_time_ms, source_partition, source_offset,
-  EPOCH_MILLIS(kafka_time) AS kafka_time, ts,
+  kafka_time, ts,
   source, league, season, blue_team, red_team,
   clock_ms, events, out_of_order_events, late_events, pauses,
   kills_blue, kills_red, kills_blue - kills_red AS kills_diff,
@@ -355,7 +362,7 @@ SELECT
   building, lane, tower_type, monster, monster_sub, x, y, item_id,
   blue_gold, red_gold, kills, deaths, assists, creep_score, level, gold,
   blue_team, red_team, blue_players, red_players, blue_champions, red_champions, blue_bans, red_bans,
-  winner, duration_ms, source_topic, source_partition, source_offset, kafka_time
+  winner, duration_ms, source_topic, source_partition, source_offset, TO_TIMESTAMP_LTZ(kafka_time, 3)
 FROM accepted;
 
 INSERT INTO match_features (
@@ -459,7 +466,7 @@ INSERT INTO dead_letters (
   match_id, event_id, record_key, record_value, first_seen)
 SELECT
   CONCAT_WS(':', source_topic, CAST(source_partition AS STRING), CAST(source_offset AS STRING)),
-  source_topic, source_partition, source_offset, EPOCH_MILLIS(kafka_time),
+  source_topic, source_partition, source_offset, kafka_time,
   'deduplicate', 'duplicate', 'an event of this id was accepted before',
   schema_id, match_id, event_id, record_key, CAST(NULL AS BYTES), EPOCH_MILLIS(CURRENT_TIMESTAMP)
 FROM marked

@@ -186,14 +186,24 @@ def batch(
             environment.execute_sql(statement)
             if name == view:
                 break
-        return _written(environment, view, folder)
+        return written(environment, view, folder)
     except JobError:
         raise
     except Exception as cause:
         raise _job_error(job.name, cause) from cause
 
 
-def _written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table:
+def written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table:
+    """Let Flink write the rows of a view into an empty folder as Parquet, and read them.
+
+    Args:
+        environment: A table environment on this machine; in streaming mode the view must come to an end.
+        view: The view; it must only grow.
+        folder: Empty folder.
+
+    Returns:
+        The rows by their place in the log, where the view tells it. Times are ms since the Unix epoch.
+    """
     import pyarrow.dataset as dataset
     from pyiceberg.io.pyarrow import schema_to_pyarrow
     from pyiceberg.table import StaticTable
@@ -202,6 +212,7 @@ def _written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table
         environment.execute_sql(statement)
     query = f"SELECT {', '.join(_columns(environment, view))} FROM {view}"  # noqa: S608
     environment.execute_sql(f"CREATE TABLE written.batch.`rows` AS {query}").wait()
+    environment.execute_sql("DROP CATALOG written")
     table_folder = folder / "batch" / "rows"
     newest = max((table_folder / "metadata").glob("v*.metadata.json"), key=_version)
     schema = schema_to_pyarrow(StaticTable.from_metadata(newest.as_uri()).schema())
