@@ -63,7 +63,8 @@ def played(stack: Settings) -> Matches:
             names.add(event["match_id"])
             producer.send(event)
     log: Matches = defaultdict(list)
-    with Subscriber("live-matches", stack, start="earliest", stop_at_end=True) as subscriber:
+    log_reader = Subscriber("live-matches", stack, start="earliest", stop_at_end=True, skip_broken=True)
+    with log_reader as subscriber:
         for received in subscriber:
             if received.record["match_id"] in names:
                 position = {"source_partition": received.partition, "source_offset": received.offset}
