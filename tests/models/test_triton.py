@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tritonclient.grpc import InferenceServerClient
 
 from models.artefact import load_booster, load_card
