@@ -17,7 +17,7 @@ from riftstream.settings import Settings
 from streams.client import Producer
 from streams.sources import sample
 from tests import recompute
-from tests.integration.tools import event, new_match, of_match, send, wait_for
+from tests.integration.tools import event, new_match, of_match, send, until, wait_for
 
 
 def test_the_innermost_cause_of_a_stack_trace_is_what_people_are_told() -> None:
@@ -103,6 +103,20 @@ def test_a_file_that_holds_no_events_is_told_in_one_sentence(tmp_path: Path) -> 
         runner.run_batch("match_pipeline", "features", source=file, settings=Settings(home=tmp_path))
 
 
+def _in_lake(stack: Settings, match: str) -> Counter[str]:
+    """How often each event of a match lies in the lake."""
+    from lakehouse.tables import events
+
+    return Counter(events(match, settings=stack)["event_id"].to_pylist())
+
+
+@pytest.mark.stack
+def test_a_savepoint_is_one_that_the_job_can_go_on_from(stack: Settings) -> None:
+    taken = runner.savepoint("match_pipeline", settings=stack)
+    assert taken.path.startswith("file:")
+    assert Path(taken.path.removeprefix("file:"), "_metadata").is_file()
+
+
 @pytest.mark.stack
 def test_a_job_that_runs_is_left_alone(stack: Settings) -> None:
     first = runner.submit("match_pipeline", settings=stack)
@@ -112,8 +126,6 @@ def test_a_job_that_runs_is_left_alone(stack: Settings) -> None:
 
 @pytest.mark.stack
 def test_an_upgrade_in_the_middle_of_a_match_loses_and_doubles_nothing(stack: Settings) -> None:
-    from lakehouse.tables import events
-
     match = new_match("upgrade")
     log = [event(match, n) for n in range(1, 41)]
     send(stack, *log[:20])
@@ -127,9 +139,8 @@ def test_an_upgrade_in_the_middle_of_a_match_loses_and_doubles_nothing(stack: Se
     by_event = {row["event_id"]: row for row in rows}
     assert [by_event[e["event_id"]]["kills_blue"] for e in log] == list(range(1, 41))
     wait_for(stack, "dead-letters", lambda letter: letter["match_id"] == match, 1, identity="dead_letter_id")
-    runner.savepoint("match_pipeline", settings=stack)
-    in_lake = Counter(events(match, settings=stack)["event_id"].to_pylist())
-    assert in_lake == Counter(e["event_id"] for e in log)
+    until(lambda: _in_lake(stack, match).total() >= 40, "40 events in the lake")
+    assert _in_lake(stack, match) == Counter(e["event_id"] for e in log)
 
 
 @pytest.mark.stack
@@ -144,7 +155,7 @@ def test_features_of_a_match_are_rebuilt_from_the_lake_alone(stack: Settings) ->
     streamed = wait_for(
         stack, "match-features", lambda row: row["match_id"] in names, count, identity="event_id"
     )
-    runner.savepoint("match_pipeline", settings=stack)
+    until(lambda: sum(_in_lake(stack, name).total() for name in names) == count, "all events in the lake")
     rebuilt = runner.run_batch("match_pipeline", "features", matches=names, settings=stack).to_pylist()
     assert len(rebuilt) == count
     by_event = {row["event_id"]: row for row in streamed}
