@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, LessThanOrEqual
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, In, LessThanOrEqual
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -221,6 +221,20 @@ def events(
         raise StackError(f"The lake has no table {table}.", "Make it with `rift apply`.")
     found = found_table.scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
     return found.sort_by([("source_partition", "ascending"), ("source_offset", "ascending")])
+
+
+def event_ids(matches: Iterable[str], settings: Settings | None = None) -> list[str]:
+    """Ids of the accepted events of some matches, one for each row of ``raw.match_events``, in any order.
+
+    Raises:
+        StackError: The catalog does not answer, or has no such table.
+    """
+    table = _load(connect(settings), MATCH_EVENTS)
+    if table is None:
+        raise StackError(f"The lake has no table {MATCH_EVENTS}.", "Make it with `rift apply`.")
+    condition = In("match_id", set(matches))  # type: ignore[call-arg, misc]
+    rows = table.scan(row_filter=condition, selected_fields=("event_id",)).to_arrow()
+    return list(rows.column("event_id").to_pylist())
 
 
 def _type(field: Field, ids: Iterator[int]) -> IcebergType:

@@ -278,19 +278,16 @@ class _Run:
 
     def lake(self) -> Lake:
         """Wait until the lakehouse holds every accepted event, or nothing more comes, and count."""
-        from lakehouse.tables import MATCH_EVENTS, events
+        from lakehouse.tables import MATCH_EVENTS, event_ids
 
         accepted = self.ledger.summary().accepted
-        deadline = time.monotonic() + _LAKE_PATIENCE_SECONDS
+        # Where events are missing already, the pipeline is ill: no use in waiting for its next commit.
+        patience = 0.0 if self.ledger.missing() else _LAKE_PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         with err.status(f"waiting for {accepted} rows in {MATCH_EVENTS}"):
-            while True:
-                tables = [events(match) for match in self.board.rows]
-                rows = sum(table.num_rows for table in tables)
-                if rows >= accepted or time.monotonic() > deadline:
-                    break
+            while len(found := event_ids(self.board.rows)) < accepted and time.monotonic() < deadline:
                 time.sleep(1.0)
-        different = {event for table in tables for event in table.column("event_id").to_pylist()}
-        return Lake(MATCH_EVENTS, rows, len(different))
+        return Lake(MATCH_EVENTS, len(found), len(set(found)))
 
 
 def register(app: typer.Typer) -> None:
@@ -330,8 +327,17 @@ def _demo(
     else:
         show(report)
     if report.faults:
-        logs = get_settings().home / "logs"
-        raise RiftError(f"The run does not add up: {'; '.join(report.faults)}.", f"Logs are in {logs}.")
+        raise RiftError(f"The run does not add up: {'; '.join(report.faults)}.", _why())
+
+
+def _why() -> str:
+    """What of the platform is not as it should be, and where to read on."""
+    from riftstream.cli import platform
+
+    status = platform.status()
+    ill = [f"{part.name} is {part.state}" for part in status.parts if part.state != "ready"]
+    ill += [f"the job {name} is {state}" for name, state in status.jobs.items() if state != "RUNNING"]
+    return "; ".join([*ill, *status.problems, f"logs are in {get_settings().home / 'logs'}"]) + "."
 
 
 def _set_up() -> None:
