@@ -15,7 +15,7 @@ from streams.client import Producer, Subscriber
 from streams.sources import sample
 from streams.sources.lol_pro import LolPro
 from tests import recompute
-from tests.integration.tools import newest_windows, read_all, until, wait_for
+from tests.integration.tools import new_match, newest_windows, read_all, until, wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -53,6 +53,7 @@ def interleaved(matches: Iterator[list[Record]]) -> Iterator[Record]:
 @pytest.fixture(scope="module")
 def played(stack: Settings) -> Matches:
     """The events of each match as the log has them, with partition and offset, after all were processed."""
+    run = new_match("equal")
     with Producer(stack) as producer:
         names = set()
         for event in interleaved(real_matches(stack)):
