@@ -58,8 +58,8 @@ def played(stack: Settings) -> Matches:
         names = set()
         for event in interleaved(real_matches(stack)):
             event = event | {
-                "match_id": f"EQUAL/{event['match_id']}",
-                "event_id": f"e{event['event_id'][1:]}",
+                "match_id": f"{run}/{event['match_id']}",
+                "event_id": f"{run}/{event['event_id']}",
             }
             names.add(event["match_id"])
             producer.send(event)
