@@ -44,7 +44,8 @@ class Row:
         event: Newest event worth telling, in words.
         winner: blue or red once the match ended, else None.
         ending: Id of the event that ended the match, else None.
-        over: Whether the match ended and its last prediction is there.
+        over: Whether the match ended and its last prediction is there. That one was made when the result was
+            known, so the one before it stays on show.
     """
 
     match_id: str
@@ -69,6 +70,7 @@ class Row:
     feature_offset: int = -1
     prediction_offset: int = -1
     last_predicted: str | None = None
+    previous: tuple[float | None, tuple[float, float] | None] = (None, None)
 
     @property
     def teams(self) -> str:
@@ -109,7 +111,8 @@ class Board:
         }[topic]
         if not take(row, record):
             return False
-        row.over = row.ending is not None and row.ending == row.last_predicted
+        if not row.over and row.ending is not None and row.ending == row.last_predicted:
+            _close(row)
         self.rows[match] = row
         self._touched[match] = None
         return True
@@ -131,6 +134,7 @@ class Board:
             return False
         row.prediction_offset = record["source_offset"]
         row.predictions += 1
+        row.previous = (row.probability, row.interval)
         row.probability = record["probability"]
         low, high = record["interval_low"], record["interval_high"]
         row.interval = None if low is None or high is None else (low, high)
@@ -143,6 +147,14 @@ class Board:
         if record["age_published_ms"] is not None:
             self.ages.append(record["age_published_ms"])
         return True
+
+
+def _close(row: Row) -> None:
+    """The match is over: go back to what was said before its end."""
+    row.over = True
+    if row.probability is not None:
+        row.history.pop()
+    row.probability, row.interval = row.previous
 
 
 def _name(row: Row, record: Record) -> None:

@@ -42,7 +42,8 @@ class Story:
     Attributes:
         match_id: The match.
         winner: blue or red; None where the match has not ended or was remade.
-        points: Predictions in the order of the match clock.
+        points: Predictions in the order of the match clock, but for the one after the event that ended the
+            match, which was made when the result was known.
         gold: Match clock (ms) and gold difference, blue minus red, of every snapshot; empty where unknown.
         marks: Kills, buildings and monsters in the order of the match clock.
         interval_level: Stated coverage of the intervals; None where there are none.
@@ -75,6 +76,7 @@ def tell(match_id: str, records: Iterable[tuple[str, Record]]) -> Story:
     (that have features) are marked.
     """
     story = Story(match_id)
+    ending = None
     events: dict[str, Record] = {}
     features: dict[str, Record] = {}
     predictions: dict[str, Record] = {}
@@ -86,11 +88,12 @@ def tell(match_id: str, records: Iterable[tuple[str, Record]]) -> Story:
         elif topic == "match-features":
             features[record["event_id"]] = record
         elif topic == "match-results":
-            story.winner = record["winner"]
+            story.winner, ending = record["winner"], record["event_id"]
         elif topic == "predictions" and record["model_name"] == MODEL and not record["shadow"]:
             predictions[record["prediction_id"]] = record
     _frame(story, sorted(features.values(), key=lambda record: record["source_offset"]))
-    _predictions(story, sorted(predictions.values(), key=lambda record: record["source_offset"]))
+    said = [record for record in predictions.values() if record["event_id"] != ending]
+    _predictions(story, sorted(said, key=lambda record: record["source_offset"]))
     accepted = (event for key, event in events.items() if key in features)
     marks = (mark for mark in map(_mark, accepted) if mark)
     story.marks = sorted(marks, key=lambda mark: (mark.clock_ms, mark.kind, mark.side))

@@ -88,9 +88,17 @@ def test_a_match_is_over_when_the_prediction_of_its_last_event_is_there(board: B
     assert not board.over
     board.update("predictions", prediction(11, 0.9))
     assert not board.over
-    board.update("predictions", prediction(12, 0.97))
+    board.update("predictions", prediction(12, 0.5))
     assert board.over
     assert "ended" in text_of(board)
+
+
+def test_what_was_said_when_the_result_was_known_is_not_on_show(board: Board) -> None:
+    board.update("predictions", prediction(12, 0.5))
+    board.update("match-results", result(12))
+    row = board.rows[MATCH]
+    assert (row.probability, row.interval, list(row.history)) == (0.742, (0.61, 0.85), [0.742])
+    assert row.predictions == 2, "it counts all the same"
 
 
 def test_an_empty_board_is_not_over_and_says_that_it_waits() -> None:
