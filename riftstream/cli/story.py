@@ -46,6 +46,7 @@ class Story:
             match, which was made when the result was known.
         gold: Match clock (ms) and gold difference, blue minus red, of every snapshot; empty where unknown.
         marks: Kills, buildings and monsters in the order of the match clock.
+        end_ms: The highest match clock of the features.
         interval_level: Stated coverage of the intervals; None where there are none.
         model: Name and version of the model of the newest prediction.
     """
@@ -59,14 +60,9 @@ class Story:
     points: list[Point] = field(default_factory=list)
     gold: list[tuple[int, int]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    end_ms: int = 0
     interval_level: float | None = None
     model: str = ""
-
-    @property
-    def end_ms(self) -> int:
-        """The highest match clock of anything known (ms)."""
-        clocks = [point.clock_ms for point in self.points] + [mark.clock_ms for mark in self.marks]
-        return max(clocks + [clock for clock, _ in self.gold], default=0)
 
 
 def tell(match_id: str, records: Iterable[tuple[str, Record]]) -> Story:
@@ -103,6 +99,7 @@ def tell(match_id: str, records: Iterable[tuple[str, Record]]) -> Story:
 def _frame(story: Story, features: list[Record]) -> None:
     gold = {}
     for record in features:
+        story.end_ms = max(story.end_ms, record["clock_ms"])
         story.league = record["league"] or story.league
         story.season = record["season"] or story.season
         story.blue = record["blue_team"] or story.blue
