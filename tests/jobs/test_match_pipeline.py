@@ -30,7 +30,7 @@ def _disturbed() -> list[Record]:
     """Real matches played at once, with what happens to a log: doubles, disorder, lateness, nonsense."""
     chance = random.Random(20160814)  # noqa: S311
     names = [field.name for field in EVENTS.fields]
-    empty = dict.fromkeys(names)
+    empty: dict[str, Any] = dict.fromkeys(names)
     playing = [[empty | event for event in match] for match in sample.matches()[:MATCHES]]
     playing[0].insert(28, playing[0].pop(30))
     playing[1].insert(7, playing[1].pop(5))

@@ -61,7 +61,7 @@ def test_what_is_remembered_of_a_job_survives_the_process(tmp_path: Path) -> Non
 
 
 def test_secrets_reach_the_child_process_readable_and_every_setting_comes_back(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, s3_secret_key="hidden")  # type: ignore[arg-type]  # noqa: S106
+    settings = Settings(home=tmp_path, s3_secret_key="hidden")  # noqa: S106
     opened = runner._open(settings)
     assert opened["s3_secret_key"] == "hidden"  # noqa: S105
     assert Settings(**orjson.loads(orjson.dumps(opened))) == settings
