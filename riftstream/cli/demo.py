@@ -70,16 +70,13 @@ def choose(source: Source | None, count: int) -> Chosen:
     Raises:
         SourceError: There are not so many, or the source cannot be read.
     """
-    settings = get_settings()
     if source is None:
-        source = Source.DATA if settings.data else Source.SAMPLE
+        source = Source.DATA if get_settings().data else Source.SAMPLE
     if source is Source.SAMPLE:
         return _from_sample(count)
-    if source is Source.KAGGLE:
-        return _from_folder(_kaggle(), count, "the Kaggle set chuckephron/leagueoflegends")
-    if settings.data is None:
-        raise SourceError("RIFT_DATA is not set.", "Set it to the folder of the match data.")
-    return _from_folder(settings.data, count, "RIFT_DATA")
+    if source is Source.DATA:
+        return _from_files("lol-pro", count, "RIFT_DATA")
+    return _from_files("kaggle:", count, "the Kaggle set chuckephron/leagueoflegends")
 
 
 def _from_sample(count: int) -> Chosen:
@@ -97,29 +94,15 @@ def _from_sample(count: int) -> Chosen:
     return Chosen("the sample that comes with the project", chosen, {})
 
 
-def _from_folder(folder: Path, count: int, origin: str) -> Chosen:
-    from streams.sources.lol_pro import LolPro
+def _from_files(what: str, count: int, origin: str) -> Chosen:
+    from streams.sources import open_input
 
     with err.status(f"reading {origin}"):
-        source = LolPro(folder)
+        source = open_input(what)
         matches = [match for match in source.matches() if match[0].get("season") == SPLIT]
     if count > len(matches):
-        raise SourceError(f"{folder} has {len(matches)} matches of {SPLIT}, not {count}.")
+        raise SourceError(f"There are {len(matches)} matches of {SPLIT} in {origin}, not {count}.")
     return Chosen(origin, spread(matches, count), source.account.as_dict())
-
-
-def _kaggle() -> Path:
-    try:
-        import kagglehub
-    except ImportError as cause:
-        raise SourceError(
-            "kagglehub is not installed.", "Install it with 'uv pip install kagglehub', then try again."
-        ) from cause
-    try:
-        with err.status("fetching the Kaggle set"):
-            return Path(kagglehub.dataset_download("chuckephron/leagueoflegends"))
-    except Exception as cause:  # it raises what its HTTP library does, of any kind
-        raise SourceError(f"The Kaggle set cannot be fetched: {cause}.", "Is Kaggle reachable?") from cause
 
 
 def spread(matches: Sequence[list[Record]], count: int) -> list[list[Record]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -108,3 +109,11 @@ def test_a_platform_that_is_not_to_be_kept_is_taken_down(taken_down: list[bool],
     except typer.Exit:
         assert interrupted
     assert taken_down
+
+
+def test_matches_of_the_data_folder_are_of_that_split_too_and_its_rows_are_accounted_for(data: Path) -> None:
+    chosen = choose(Source.DATA, 30)
+    assert len({match[0]["match_id"] for match in chosen.matches}) == 30
+    assert {match[0]["season"] for match in chosen.matches} == {SPLIT}
+    rows = chosen.rows
+    assert rows["rows_read"] == rows["rows_used"] + rows["rows_left_out"] + rows["rows_rejected"] > 300_000
