@@ -7,10 +7,10 @@ import org.apache.flink.table.types.logical.ArrayType;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
 
-/** A column of a table as the format sees it: its name and one of the nine shapes that our records have. */
+/** A column of a table as the format sees it: its name and one of the eight shapes that our records have. */
 record Column(String name, Kind kind) implements Serializable {
 
-    /** Shapes of a value. TIMESTAMP_MILLIS is a BIGINT column, since Flink reads Avro's timestamp-millis as a long. */
+    /** Shapes of a value. A timestamp-millis is a LONG: milliseconds since the Unix epoch. */
     enum Kind {
         STRING,
         INT,
