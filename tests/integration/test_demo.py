@@ -85,6 +85,16 @@ def test_the_match_that_it_names_can_be_asked_for(stack: Settings, report: dict[
     assert "wins" in watched.stdout and "\x1b" not in watched.stdout
 
 
+def test_a_prediction_can_be_made_again_to_the_last_bit(stack: Settings, report: dict[str, Any]) -> None:
+    prediction = json.loads(rift(stack, "predict", report["chart_match"], "--at", "20:00", "--json").stdout)
+    done = rift(stack, "replay-prediction", prediction["prediction_id"], "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = json.loads(done.stdout)
+    assert again["equal"]
+    published = {one["name"]: one["published"] for one in again["compared"]}
+    assert published["features_sha256"] == prediction["features_sha256"]
+
+
 def test_an_unknown_match_is_an_error_that_names_the_nearest(stack: Settings, report: dict[str, Any]) -> None:
     done = rift(stack, "predict", sample.COMEBACK)
     assert done.returncode == 1
