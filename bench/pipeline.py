@@ -16,6 +16,8 @@ from riftstream.errors import RiftError
 from riftstream.settings import Settings
 from streams.client import Producer
 from streams.sources import sample
+from streams.sources.lol_pro import LolPro
+from streams.sources.sample import Event
 from streams.sources.simulator import preload
 
 JOB = "match_pipeline"
@@ -54,7 +56,12 @@ class _Output:
 
     def __init__(self, settings: Settings) -> None:
         self._consumer = kafka.Consumer(
-            {"bootstrap.servers": settings.kafka_bootstrap, "group.id": "bench", "enable.auto.commit": False}
+            {
+                "bootstrap.servers": settings.kafka_bootstrap,
+                "group.id": "bench",
+                "enable.auto.commit": False,
+                "log_level": 2,
+            }
         )
         self._partitions = list(self._consumer.list_topics(OUT, timeout=10).topics[OUT].partitions)
 
@@ -73,6 +80,13 @@ class _Output:
                 if message.error() is None and (message.partition() or 0) not in times:
                     times[message.partition() or 0] = message.timestamp()[1]
         return list(times.values())
+
+
+def _real_matches(settings: Settings) -> list[list[Event]]:
+    """The matches that play at once: from RIFT_DATA where it is set, else the twenty of the sample."""
+    if settings.data is None:
+        return sample.matches()
+    return list(itertools.islice(LolPro(settings.data).matches(), LIVE_MATCHES))
 
 
 def _one_round(settings: Settings, output: _Output, events: int) -> Round:
@@ -100,8 +114,8 @@ def run(events: int = EVENTS) -> Result:
     with running_platform(job=False) as settings:
         err.print(f"preloading {events:,} events ...")
         with Producer(settings) as producer:
-            matches = sample.matches()
-            sent = preload(matches, events, producer.codec, producer.send_bytes, concurrent=LIVE_MATCHES)
+            matches = _real_matches(settings)
+            sent = preload(matches, events, producer.codec, producer.send_bytes, concurrent=len(matches))
         output = _Output(settings)
         rounds = []
         for number in range(1 + WARM_ROUNDS):
@@ -115,8 +129,8 @@ def run(events: int = EVENTS) -> Result:
     ]
     names = sorted(cold.cpu, key=lambda name: -warm[-1].cpu[name])
     notes = [
-        f"{sent:,} events made by replaying the sample's real matches under new ids, {LIVE_MATCHES:,} at "
-        f"once, lie in the topic before the job starts; parallelism {PARALLELISM}; all on the same cores.",
+        f"{sent:,} events made by replaying {len(matches):,} real matches again and again under new ids, all "
+        f"at once, lie in the topic before the job starts; parallelism {PARALLELISM}; all on the same cores.",
         "The whole job: poison-proof decode, validation, duplicates dropped, player windows, state after "
         "every event, dead letters, Kafka out, Iceberg through REST and S3, 5 s checkpoints.",
         "Start-up is left out: time runs from the first feature record that the broker appended to the last.",
