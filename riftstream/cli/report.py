@@ -109,10 +109,10 @@ def lines(report: Report) -> list[tuple[str, str]]:
         ("lakehouse", f"{report.lake.rows:,} rows of {report.lake.events:,} events in {report.lake.table}"),
     ]
     if latency.count:
-        text = f"event → prediction {_span(latency)}"
+        text = _span(latency)
         if summary.latency_warm.count:
-            text += f"; without the first {WARM_UP_MS // 1000} s {_span(summary.latency_warm)}"
-        found.append(("latency", f"{text} (from when it happened until it can be read)"))
+            text += f"; after the first {WARM_UP_MS // 1000} s {_span(summary.latency_warm)}"
+        found.append(("latency", f"{text} (event happens → prediction readable)"))
     if score.brier is not None and score.brier_even is not None:
         text = f"{score.brier:.3f} (mean over {score.matches} matches); always 50 %: {score.brier_even:.3f}"
         if score.brier_base_rate is not None:
@@ -124,4 +124,4 @@ def lines(report: Report) -> list[tuple[str, str]]:
 
 
 def _span(latency: Latency) -> str:
-    return f"p50 {latency.p50_ms:.0f} ms, p99 {latency.p99_ms:.0f} ms"
+    return f"p50 {latency.p50_ms:,.0f} ms, p99 {latency.p99_ms:,.0f} ms"

@@ -15,7 +15,7 @@ SUMMARY = Summary(
     predictions=833,
     repeated=0,
     results=12,
-    latency=Latency(833, 21, 900, 1200),
+    latency=Latency(833, 21, 1900, 2000),
     latency_warm=Latency(700, 19, 45, 60),
     score=Score(12, 821, 0.1437, 0.25, 0.2459, {}),
     faults=[],
@@ -47,8 +47,8 @@ def test_the_report_in_words() -> None:
         ("lakehouse", "833 rows of 833 events in raw.match_events"),
         (
             "latency",
-            "event → prediction p50 21 ms, p99 900 ms; without the first 10 s p50 19 ms, p99 45 ms "
-            "(from when it happened until it can be read)",
+            "p50 21 ms, p99 1,900 ms; after the first 10 s p50 19 ms, p99 45 ms "
+            "(event happens → prediction readable)",
         ),
         (
             "Brier",
@@ -69,4 +69,4 @@ def test_rows_of_raw_files_are_accounted_for_where_they_were_read() -> None:
 def test_a_run_too_short_to_be_warm_claims_no_warm_latency() -> None:
     short = replace(SUMMARY, latency_warm=Latency(0, None, None, None))
     latency = dict(lines(replace(REPORT, summary=short)))["latency"]
-    assert "without" not in latency
+    assert "after" not in latency
