@@ -10,6 +10,7 @@ import typer
 from riftstream.cli import demo
 from riftstream.cli.demo import Source, choose, spread, turnaround
 from riftstream.cli.report import SPLIT
+from riftstream.cli.run import Stopped, stoppable_clock
 from riftstream.cli.story import Point, Story
 from riftstream.errors import SourceError
 from streams.sources import sample
@@ -52,12 +53,12 @@ def test_the_turnaround_is_the_winners_lowest_probability() -> None:
 
 def test_the_player_can_be_stopped_between_two_events_that_are_far_apart() -> None:
     off = threading.Event()
-    clock = demo._clock(off)
+    clock = stoppable_clock(off)
     threading.Timer(0.05, off.set).start()
     begun = time.monotonic()
     clock.sleep(60)
     assert time.monotonic() - begun < 30
-    with pytest.raises(demo._Stopped):
+    with pytest.raises(Stopped):
         clock.now_ms()
 
 
