@@ -161,6 +161,7 @@ class Run:
                 complete = not playing and not self.ledger.missing()
                 if complete or (not playing and time.monotonic() - heard > _PATIENCE_SECONDS):
                     break
+            player.check()
             picture.show(self.board, last=True)
         self.seconds = time.monotonic() - begun
 
