@@ -155,7 +155,8 @@ def test_unknown_part_is_refused_with_the_names_of_the_known_ones(home: Path) ->
 
 def test_interrupted_start_leaves_no_process(home: Path) -> None:
     starter = "from riftstream.cli import main; main()"
-    command = [sys.executable, "-c", starter, "stack", "up", *PARTS]
+    # Kafka takes seconds to be ready, so the signal always comes in mid-start.
+    command = [sys.executable, "-c", starter, "stack", "up", *PARTS, "kafka"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
         wait_for(lambda: bool(processes.marked(mark(home))))
         started.send_signal(signal.SIGINT)

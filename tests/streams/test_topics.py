@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -62,6 +63,17 @@ def alter(settings: Settings, topic: str, name: str, value: str) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
     for done in admin.incremental_alter_configs([resource]).values():
         done.result(30)
+    # A broker in KRaft mode answers from its copy of the metadata, which follows a moment later.
+    deadline = time.monotonic() + 30
+    while value_of(admin, topic, name) != value:
+        assert time.monotonic() < deadline, f"{name} of {topic} is not {value}"
+        time.sleep(0.05)
+
+
+def value_of(admin: AdminClient, topic: str, name: str) -> str | None:
+    (answer,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    value: str | None = answer.result(30)[name].value
+    return value
 
 
 @pytest.mark.stack
