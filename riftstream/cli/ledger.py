@@ -116,10 +116,10 @@ class Ledger:
     sent: int = 0
     _events: set[Position] = field(default_factory=set)
     _features: dict[Position, str] = field(default_factory=dict)
-    _feature_records: int = 0
+    _feature_records: set[Position] = field(default_factory=set)
     _rejected: dict[Position, str] = field(default_factory=dict)
     _predictions: dict[str, _Prediction] = field(default_factory=dict)
-    _repeated: int = 0
+    _prediction_records: set[Position] = field(default_factory=set)
     _results: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     def take(self, topic: str, received: Received) -> bool:
@@ -135,7 +135,7 @@ class Ledger:
         if topic == "live-matches":
             self._events.add((received.partition, received.offset))
         elif topic == "match-features":
-            self._feature_records += 1
+            self._feature_records.add((received.partition, received.offset))
             self._features[record["source_partition"], record["source_offset"]] = record["event_id"]
         elif topic == "dead-letters":
             self._rejected[record["source_partition"], record["source_offset"]] = record["reason"]
@@ -147,8 +147,8 @@ class Ledger:
 
     def _predict(self, received: Received) -> None:
         record = received.record
+        self._prediction_records.add((received.partition, received.offset))
         if record["prediction_id"] in self._predictions:
-            self._repeated += 1
             return
         self._predictions[record["prediction_id"]] = _Prediction(
             match_id=record["match_id"],
@@ -183,9 +183,9 @@ class Ledger:
             read=len(self._events),
             accepted=len(self._features),
             rejected=dict(sorted(rejected.items())),
-            features=self._feature_records,
+            features=len(self._feature_records),
             predictions=len(self._predictions),
-            repeated=self._repeated,
+            repeated=len(self._prediction_records) - len(self._predictions),
             results=len(self._results),
             latency=self._latency(0),
             latency_warm=self._latency(WARM_UP_MS),

@@ -17,7 +17,9 @@ from riftstream.console import err
 from streams.avro import Record
 
 _PATIENCE_SECONDS = 60.0
+_SECOND_LOOK_SECONDS = 10.0
 _LAKE_PATIENCE_SECONDS = 60.0
+_SECOND_LOOK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class Run:
         title = f"{len(self.chosen.matches)} matches from {self.chosen.origin}, at {self._pace()}"
         with Feed(ledger.TOPICS) as feed, self._player() as player, Picture(err, title) as picture:
             heard = time.monotonic()
+            looked_again = False
             while True:
                 playing = player.running
                 player.check()
@@ -158,12 +161,22 @@ class Run:
                     if self._take(arrival.topic, arrival.received):
                         heard = time.monotonic()
                 picture.show(self.board)
-                complete = not playing and not self.ledger.missing()
-                if complete or (not playing and time.monotonic() - heard > _PATIENCE_SECONDS):
+                silence = time.monotonic() - heard
+                if not playing and (not self.ledger.missing() or silence > _PATIENCE_SECONDS):
                     break
-            player.check()
+                if not playing and not looked_again and silence > _SECOND_LOOK_SECONDS:
+                    looked_again = True
+                    self._look_again()
             picture.show(self.board, last=True)
         self.seconds = time.monotonic() - begun
+
+    def _look_again(self) -> None:
+        """Take in what the topics keep: the log counts, not what was heard of it."""
+        from riftstream.cli.reading import kept
+
+        for topic in ledger.TOPICS:
+            for received in kept(topic):
+                self._take(topic, received)
 
     def _player(self) -> Player:
         return Player(self.chosen.matches, self.suffix.lstrip("#"), self.speed)

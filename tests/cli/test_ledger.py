@@ -98,6 +98,17 @@ def test_records_that_come_twice_count_once_and_the_repetition_is_told() -> None
     assert summary.faults == []
 
 
+def test_a_second_look_at_the_same_records_changes_nothing() -> None:
+    ledger = entered()
+    before = ledger.summary()
+    again = entered()
+    take(again, "live-matches", event(3, match_id=RUN), 3)
+    take(again, "match-features", features(3, match_id=RUN), 3)
+    fact = prediction(3, 0.8, match_id=RUN, event_time=APPENDED + 3000)
+    take(again, "predictions", fact, 3, later=20)
+    assert again.summary() == before
+
+
 def test_records_of_other_runs_are_left_out() -> None:
     ledger = entered()
     before = ledger.summary()

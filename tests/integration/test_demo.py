@@ -128,6 +128,8 @@ def test_ctrl_c_in_mid_play_leaves_the_platform_up_and_says_so(stack: Settings) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs this in the background has told its children to ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert running.stderr is not None
     said = ""
