@@ -207,15 +207,11 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def bar(probability: float, width: int) -> Text:
-    """A bar of ``width`` cells: blue's share from the left, red's from the right, to an eighth of a cell."""
+    """A bar of ``width`` cells, blue's share from the left, to an eighth of a cell; it needs no colours."""
     eighths = round(min(1.0, max(0.0, probability)) * width * 8)
     full, part = divmod(eighths, 8)
-    text = Text().append("█" * full, style=BLUE)
-    if full < width:
-        if part:
-            text.append(_EIGHTHS[part], style=f"{BLUE} on {RED}")
-        text.append("█" * (width - len(text)), style=RED)
-    return text
+    text = Text().append("█" * full + (_EIGHTHS[part] if part else ""), style=BLUE)
+    return text.append("░" * (width - len(text)), style=RED)
 
 
 @dataclass(frozen=True)

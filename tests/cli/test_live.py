@@ -147,7 +147,7 @@ def test_the_bar_has_blue_cells_in_proportion_and_always_its_whole_width(
 
 
 def test_the_bar_is_drawn_to_an_eighth_of_a_cell() -> None:
-    assert bar(0.5 + 1 / 32, 16).plain == "█" * 8 + "▌" + "█" * 7
+    assert bar(0.5 + 1 / 32, 16).plain == "█" * 8 + "▌" + "░" * 7
 
 
 def test_the_sparkline_shows_the_last_values_on_a_fixed_scale() -> None:
