@@ -235,11 +235,11 @@ def _look_next(story: Story | None, run: Run) -> dict[str, str]:
     settings = get_settings()
     match = story.match_id if story else next(iter(run.board.rows), "MATCH")
     return {
-        "one prediction": f"rift predict '{match}'",
-        "all matches": "rift watch --once",
-        "topics": "rift status",
-        "tables": f"raw.match_events in the Iceberg catalog at {settings.catalog_uri}",
+        "one prediction": f"./rift predict '{match}'",
+        "all matches": "./rift watch --once",
+        "topics": "./rift status",
+        "tables": './rift sql "SELECT match_id, count(*) FROM raw.match_events GROUP BY 1"',
         "Flink": settings.flink_url,
         "logs": str(settings.home / "logs"),
-        "stop": "rift down",
+        "stop": "./rift down",
     }

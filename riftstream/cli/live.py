@@ -228,7 +228,7 @@ _COLUMNS = {
     "clock": _Column("Clock", 5, 0, True),
     "kills": _Column("Kills", 5, 1, True),
     "towers": _Column("Towers", 6, 4, True),
-    "dragons": _Column("Drakes", 6, 5, True),
+    "dragons": _Column("Dragons", 7, 5, True),
     "barons": _Column("Barons", 6, 7, True),
     "gold": _Column("Gold", 6, 2, True),
     "wins": _Column("Blue", 5, 0, True),
