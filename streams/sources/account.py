@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,11 @@ class Account:
     def file(self, name: str) -> FileAccount:
         """The account of a file, opened where there is none yet."""
         return self.files.setdefault(name, FileAccount())
+
+    def hand_out(self, match: Iterable[Mapping[str, Any]]) -> None:
+        """Count one match and its events as handed out."""
+        self.kinds.update(event["event_type"] for event in match)
+        self.matches += 1
 
     @property
     def balanced(self) -> bool:

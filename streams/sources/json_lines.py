@@ -139,8 +139,7 @@ class JsonLines:
     def matches(self) -> Iterator[list[Event]]:
         """The events of each match."""
         for events in self._matches:
-            self.account.kinds.update(event["event_type"] for event in events)
-            self.account.matches += 1
+            self.account.hand_out(events)
             yield events
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from riftstream.errors import SourceError
 from streams.sources.account import Account
+from streams.sources.players import Player, actor
 from streams.sources.writer import UNDATED_MS, EventWriter
 
 NAME = "live-client"
@@ -64,14 +64,6 @@ _DRAGONS = frozenset(("Air", "Earth", "Fire", "Water", "Hextech", "Chemtech", "E
 _NEW_GAME_MS = 5_000
 
 
-@dataclass(frozen=True)
-class _Player:
-    name: str
-    side: str
-    role: str | None
-    champion: str | None
-
-
 class LiveClient:
     """Turns answers of the Live Client Data API into events, one answer after the other.
 
@@ -94,7 +86,7 @@ class LiveClient:
 
     def _begin(self) -> None:
         self._write: EventWriter | None = None
-        self._players: dict[str, _Player] = {}
+        self._players: dict[str, Player] = {}
         self._last_event = -1
         self._clock = 0
         self._stats: dict[str, tuple[int, ...]] = {}
@@ -229,7 +221,7 @@ class LiveClient:
         if killer is None:
             self.account.notes["deaths that are nobody's kill"] += 1
         else:
-            fields = _actor(killer) | {"assist_ids": self._assistants(entry, killer)}
+            fields = actor(killer) | {"assist_ids": self._assistants(entry, killer)}
         if victim is None:
             self.account.notes["kills of an unknown victim"] += 1
         else:
@@ -251,7 +243,7 @@ class LiveClient:
         side = _OTHER[_OWNERS[found[1]]]
         fields: Event = {"team": side, "building": "TOWER" if tower else "INHIBITOR"}
         if killer is not None and killer.side == side:
-            fields |= _actor(killer)
+            fields |= actor(killer)
             fields["assist_ids"] = self._assistants(entry, killer)
         if tower:
             lane, tower_type = _TOWERS.get((found[2], found[3]), (_LANES[found[2]], None))
@@ -264,13 +256,13 @@ class LiveClient:
         killer = self._players.get(str(entry.get("KillerName")))
         if killer is None:
             return "a monster killed by nobody known"
-        fields = _actor(killer) | {"assist_ids": self._assistants(entry, killer), "monster": monster}
+        fields = actor(killer) | {"assist_ids": self._assistants(entry, killer), "monster": monster}
         kind = entry.get("DragonType")
         if monster == "DRAGON" and kind in _DRAGONS:
             fields["monster_sub"] = f"{kind.upper()}_DRAGON"
         return "ELITE_MONSTER_KILL", fields
 
-    def _assistants(self, entry: dict[str, Any], killer: _Player) -> list[str] | None:
+    def _assistants(self, entry: dict[str, Any], killer: Player) -> list[str] | None:
         """Assistants of the killer's side, each once: the feed repeats some and names enemies too."""
         named = entry.get("Assisters")
         if not isinstance(named, list):
@@ -315,7 +307,7 @@ class LiveClient:
                         clock,
                         zero + clock,
                         natural=((player.name,), clock),
-                        **_actor(player),
+                        **actor(player),
                         kills=kills,
                         deaths=deaths,
                         assists=assists,
@@ -334,16 +326,7 @@ def _entry_clock(entry: dict[str, Any]) -> int | None:
         return None
 
 
-def _actor(player: _Player) -> Event:
-    return {
-        "team": player.side,
-        "player_id": player.name,
-        "role": player.role,
-        "champion": player.champion,
-    }
-
-
-def _player(raw: Any) -> _Player | None:
+def _player(raw: Any) -> Player | None:
     if not isinstance(raw, dict):
         return None
     names: Iterable[Any] = (raw.get(key) for key in ("riotIdGameName", "summonerName", "riotId"))
@@ -352,7 +335,7 @@ def _player(raw: Any) -> _Player | None:
     if name is None or side is None:
         return None
     champion = str(raw.get("rawChampionName") or "").rpartition("_")[2] or raw.get("championName")
-    return _Player(name, side, ROLES.get(str(raw.get("position"))), champion or None)
+    return Player(name, side, ROLES.get(str(raw.get("position"))), champion or None)
 
 
 def _stats(raw: Any) -> tuple[int, ...] | None:

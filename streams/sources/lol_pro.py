@@ -228,8 +228,7 @@ class LolPro:
         """The events of each match, in log order. The account's kinds and matches are counted on the way."""
         for match in self._matches:
             events = _events(match)
-            self.account.kinds.update(event["event_type"] for event in events)
-            self.account.matches += 1
+            self.account.hand_out(events)
             yield events
 
     def events(self) -> Iterator[Event]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from riftstream.errors import SourceError
 from streams.sources.account import Account
+from streams.sources.players import Player
 from streams.sources.writer import EventWriter
 
 NAME = "lolesports"
@@ -39,14 +40,6 @@ _DRAGONS = {
 _STATS = ("kills", "deaths", "assists", "creepScore", "level", "totalGold")
 _WINDOW = timedelta(seconds=10)
 _BEHIND = timedelta(seconds=60)
-
-
-@dataclass(frozen=True)
-class _Player:
-    name: str
-    side: str
-    role: str | None
-    champion: str | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class LolEsports:
         self._given_id = match_id
         self._league = league
         self._write: EventWriter | None = None
-        self._players: dict[int, _Player] = {}
+        self._players: dict[int, Player] = {}
         self._zero: int | None = None
         self._newest: int | None = None
         self._paused: int | None = None
@@ -184,7 +177,7 @@ class LolEsports:
                 name = str(raw.get("summonerName") or "")
                 if tag:
                     name = name.removeprefix(tag).strip()
-                self._players[raw["participantId"]] = _Player(
+                self._players[raw["participantId"]] = Player(
                     name or str(raw.get("esportsPlayerId") or raw["participantId"]),
                     side,
                     ROLES.get(str(raw.get("role"))),
@@ -270,7 +263,7 @@ class LolEsports:
             for number in range(1, more + 1)
         ]
 
-    def _gains(self, frame: _Frame, side: str, stat: str) -> list[tuple[_Player, int]]:
+    def _gains(self, frame: _Frame, side: str, stat: str) -> list[tuple[Player, int]]:
         """Players of a side whose total of a statistic grew, and by how much."""
         index = _STATS.index(stat)
         before = dict(self._sides[side].players)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riftstream.errors import SourceError
 from streams.sources.account import Account
+from streams.sources.players import Player, actor
 from streams.sources.recorded import documents
 from streams.sources.writer import UNDATED_MS, EventWriter
 
@@ -40,14 +40,6 @@ _KNOWN = frozenset(
         *("WARD_PLACED", "WARD_KILL", "PAUSE_START", "PAUSE_END", "GAME_END"),
     )
 )
-
-
-@dataclass(frozen=True)
-class _Player:
-    name: str
-    side: str
-    role: str | None = None
-    champion: str | None = None
 
 
 class MatchV5:
@@ -89,8 +81,7 @@ class MatchV5:
     def matches(self) -> Iterator[list[Event]]:
         """The events of each match, in log order."""
         for events in self._matches:
-            self.account.kinds.update(event["event_type"] for event in events)
-            self.account.matches += 1
+            self.account.hand_out(events)
             yield events
 
 
@@ -127,9 +118,9 @@ def _read(timeline: Any, details: Any, account: Account, options: Options) -> li
     return events
 
 
-def _players(timeline: Any, details: Any) -> dict[int, _Player]:
+def _players(timeline: Any, details: Any) -> dict[int, Player]:
     """Players by participant number; 1 to 5 are blue."""
-    known: dict[int, _Player] = {}
+    known: dict[int, Player] = {}
     listed = timeline["info"].get("participants")
     puuids = {
         raw["participantId"]: raw.get("puuid")
@@ -138,13 +129,13 @@ def _players(timeline: Any, details: Any) -> dict[int, _Player]:
     }
     for number in range(1, 11):
         side = "blue" if number <= 5 else "red"
-        known[number] = _Player(str(puuids.get(number) or f"participant-{number}"), side)
+        known[number] = Player(str(puuids.get(number) or f"participant-{number}"), side)
     more = details.get("participants") if isinstance(details, dict) else None
     for raw in more if isinstance(more, list) else []:
         seat = raw.get("participantId") if isinstance(raw, dict) else None
         if isinstance(seat, int) and seat in known:
             names = (raw.get("riotIdGameName"), raw.get("summonerName"), known[seat].name)
-            known[seat] = _Player(
+            known[seat] = Player(
                 next(str(name) for name in names if name),
                 _SIDES.get(raw.get("teamId") or 0, known[seat].side),
                 ROLES.get(str(raw.get("teamPosition"))),
@@ -153,7 +144,7 @@ def _players(timeline: Any, details: Any) -> dict[int, _Player]:
     return known
 
 
-def _rosters(players: dict[int, _Player], details: Any) -> Event:
+def _rosters(players: dict[int, Player], details: Any) -> Event:
     """Rosters by role; without the match document in the order of the numbers, which is Riot's role order."""
     fields: Event = {}
     for side in ("blue", "red"):
@@ -171,7 +162,7 @@ class _Reader:
     """Reads the frames of one timeline."""
 
     def __init__(
-        self, write: EventWriter, players: dict[int, _Player], account: Account, start_ms: int
+        self, write: EventWriter, players: dict[int, Player], account: Account, start_ms: int
     ) -> None:
         self._write = write
         self._players = players
@@ -246,7 +237,7 @@ class _Reader:
         player = self._player(entry.get(key))
         if player is None:
             return f"{kind} by nobody"
-        fields = _actor(player)
+        fields = actor(player)
         if kind == "ITEM_PURCHASED":
             fields["item_id"] = entry.get("itemId")
         elif kind == "LEVEL_UP":
@@ -265,7 +256,7 @@ class _Reader:
             self._kills[killer.name] += 1
             assistants = self._assistants(entry, killer)
             self._assists.update(assistants or ())
-            fields = _actor(killer) | {"assist_ids": assistants}
+            fields = actor(killer) | {"assist_ids": assistants}
         if victim is not None:
             self._deaths[victim.name] += 1
             fields |= {
@@ -289,7 +280,7 @@ class _Reader:
         }
         killer = self._player(entry.get("killerId"))
         if killer is not None and killer.side == side:
-            fields |= _actor(killer) | {"assist_ids": self._assistants(entry, killer)}
+            fields |= actor(killer) | {"assist_ids": self._assistants(entry, killer)}
         return fields
 
     def _monster(self, entry: dict[str, Any]) -> Event | str:
@@ -306,16 +297,16 @@ class _Reader:
             "monster_sub": entry.get("monsterSubType"),
         }
         if killer is not None:
-            fields = _actor(killer) | fields | {"assist_ids": self._assistants(entry, killer)}
+            fields = actor(killer) | fields | {"assist_ids": self._assistants(entry, killer)}
         return fields
 
-    def _assistants(self, entry: dict[str, Any], killer: _Player) -> list[str] | None:
+    def _assistants(self, entry: dict[str, Any], killer: Player) -> list[str] | None:
         listed = entry.get("assistingParticipantIds")
         players = [self._player(number) for number in listed] if isinstance(listed, list) else []
         names = [player.name for player in players if player is not None and player.side == killer.side]
         return list(dict.fromkeys(names)) or None
 
-    def _player(self, number: Any) -> _Player | None:
+    def _player(self, number: Any) -> Player | None:
         return self._players.get(number) if isinstance(number, int) else None
 
     def _snapshots(self, frame: Any) -> list[Event]:
@@ -331,7 +322,7 @@ class _Reader:
         for number, player in self._players.items():
             found = _stats(raw.get(str(number)))
             if found is not None:
-                stats[number] = _actor(player) | found
+                stats[number] = actor(player) | found
         events = []
         if len(stats) == len(self._players):
             gold: Counter[str] = Counter()
@@ -376,12 +367,3 @@ def _stats(raw: Any) -> Event | None:
         }
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _actor(player: _Player) -> Event:
-    return {
-        "team": player.side,
-        "player_id": player.name,
-        "role": player.role,
-        "champion": player.champion,
-    }

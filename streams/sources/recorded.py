@@ -100,8 +100,7 @@ class Recorded:
     def matches(self) -> Iterator[list[Event]]:
         """The events of each match, in the order in which they were told."""
         for events in self._matches.values():
-            self.account.kinds.update(event["event_type"] for event in events)
-            self.account.matches += 1
+            self.account.hand_out(events)
             yield events
 
     @staticmethod

@@ -57,8 +57,7 @@ class Simulated:
             events = _synthetic(self._seed, number)
             part.read += 1
             part.use(events=len(events))
-            self.account.kinds.update(event["event_type"] for event in events)
-            self.account.matches += 1
+            self.account.hand_out(events)
             yield events
 
 
@@ -172,8 +171,7 @@ class Multiplied:
                 events = [copied(event, number) for event in match]
                 part.read += 1
                 part.use(events=len(events))
-                self.account.kinds.update(event["event_type"] for event in events)
-                self.account.matches += 1
+                self.account.hand_out(events)
                 yield events
 
 
