@@ -17,6 +17,7 @@ from riftstream.console import err
 from riftstream.settings import Settings
 from streams.avro import Record
 from streams.client import Producer, Subscriber
+from streams.clock import now_ms
 
 RATES = (500, 2_000, 5_000)
 LIVE_MATCHES = 200
@@ -90,7 +91,7 @@ def _send(producer: Producer, events: Iterator[Record], rate: int, seconds: floa
     start = time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds:
         for event in itertools.islice(events, max(0, int(passed * rate) - len(sent))):
-            event["event_time"] = time.time_ns() // 1_000_000
+            event["event_time"] = now_ms()
             sent[event["event_id"]] = time.perf_counter_ns()
             producer.send(event)
         time.sleep(TICK)
@@ -133,7 +134,7 @@ def run(seconds: float = SECONDS) -> Result:
     with running_platform() as settings:
         for rate in RATES:
             err.print(f"latency at {rate} events/s ...")
-            run_id = f"{time.time_ns() // 1_000_000 & 0xFFFFFFFF:08x}"
+            run_id = f"{now_ms() & 0xFFFFFFFF:08x}"
             found = measure(settings, live_load(matches(), run_id), rate, seconds)
             rows.append(_row(rate, found))
             raw[str(rate)] = {

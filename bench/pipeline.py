@@ -15,6 +15,7 @@ from riftstream.console import err
 from riftstream.errors import RiftError
 from riftstream.settings import Settings
 from streams.client import Producer
+from streams.offsets import bounds
 from streams.sources import sample
 from streams.sources.lol_pro import LolPro
 from streams.sources.sample import Event
@@ -63,13 +64,9 @@ class _Output:
                 "log_level": 2,
             }
         )
-        self._partitions = list(self._consumer.list_topics(OUT, timeout=10).topics[OUT].partitions)
 
     def ends(self) -> dict[int, int]:
-        return {
-            part: self._consumer.get_watermark_offsets(kafka.TopicPartition(OUT, part), timeout=10)[1]
-            for part in self._partitions
-        }
+        return {partition: high for partition, (_, high) in bounds(self._consumer, OUT).items()}
 
     def appended(self, offsets: dict[int, int]) -> list[int]:
         """Append times (ms) of the records at these offsets."""

@@ -22,6 +22,7 @@ from riftstream.errors import DeliveryError, ModelError, SchemaError, StackError
 from riftstream.settings import Settings, get_settings
 from streams.avro import Record
 from streams.client import Producer, codec_for
+from streams.clock import now_ms
 
 log = structlog.get_logger()
 
@@ -153,11 +154,6 @@ def facts(
             }
         )
     return records
-
-
-def now_ms() -> int:
-    """Wall clock, ms since the Unix epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class PredictionLoop:

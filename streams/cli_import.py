@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.console import JsonFlag, err
 from riftstream.errors import SourceError
+from streams.cli_target import summary_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,15 +75,9 @@ def import_(
             f"The account of {source} does not balance; this is a defect of the reader.",
             "Please report it with the input.",
         )
-    to_stdout = out_file == "-"
-    if as_json:
-        summary = {**account.as_dict(), **target}
-        if to_stdout:
-            err.print_json(data=summary)
-        else:
-            print_json(summary)
+    console = summary_console({**account.as_dict(), **target}, as_json, out_file)
+    if console is None:
         return
-    console = err if to_stdout else out
     console.print(table(account))
     for line in sentences(account, target):
         console.print(line, highlight=False, markup=False)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.console import JsonFlag, err
 from riftstream.errors import SourceError
-from streams.cli_target import event_target
+from streams.cli_target import event_target, summary_console
 
 
 def register(app: typer.Typer) -> None:
@@ -87,13 +87,9 @@ def poll_(
         "finished": reader.finished,
         **reader.account.as_dict(),
     }
-    if as_json:
-        if out_file == "-":
-            err.print_json(data=summary)
-        else:
-            print_json(summary)
+    console = summary_console(summary, as_json, out_file)
+    if console is None:
         return
-    console = err if out_file == "-" else out
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(reader.account.kinds.items()))
     state = "the match is over" if reader.finished else "stopped"
     console.print(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.console import JsonFlag, err
 from riftstream.errors import RiftError
-from streams.cli_target import event_target
+from streams.cli_target import event_target, summary_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,14 +89,9 @@ def replay_(
                 f"stopped after {progress.events:,} events, {progress.matches} of {total} matches whole"
             )
             raise
-    if as_json:
-        summary = progress.as_dict()
-        if out_file == "-":
-            err.print_json(data=summary)
-        else:
-            print_json(summary)
+    console = summary_console(progress.as_dict(), as_json, out_file)
+    if console is None:
         return
-    console = err if out_file == "-" else out
     rate = f"{progress.events / progress.seconds:,.0f} events/s" if progress.seconds > 0 else "at once"
     console.print(
         f"{progress.matches} matches, {progress.events:,} events in {progress.seconds:,.1f} s ({rate}).",

@@ -13,6 +13,7 @@ import confluent_kafka as kafka
 from riftstream.errors import DeliveryError, SchemaError, StackError
 from riftstream.settings import Settings, get_settings
 from streams.avro import Codec, Record
+from streams.offsets import bounds
 from streams.registry import Registry
 from streams.schemas import for_topic
 
@@ -273,24 +274,19 @@ class Subscriber:
 
     def _assign(self, start: str) -> dict[int, int]:
         try:
-            found = self._kafka.list_topics(self.topic, timeout=10).topics[self.topic]
-            ends: dict[int, int] = {}
-            places = []
-            for partition in sorted(found.partitions):
-                place = kafka.TopicPartition(self.topic, partition)
-                low, high = self._kafka.get_watermark_offsets(place, timeout=10)
-                if high > low:
-                    ends[partition] = high
-                place.offset = low if start == "earliest" else high
-                places.append(place)
+            found = bounds(self._kafka, self.topic)
         except kafka.KafkaException as cause:
             raise StackError(
                 f"Kafka does not answer about {self.topic}.", "Is it up? See 'rift status'."
             ) from cause
-        if not places:
-            raise StackError(f"The topic {self.topic} does not exist.", "Make it with 'rift apply'.")
-        self._kafka.assign(places)
-        return ends if start == "earliest" else {}
+        earliest = start == "earliest"
+        self._kafka.assign(
+            [
+                kafka.TopicPartition(self.topic, partition, low if earliest else high)
+                for partition, (low, high) in found.items()
+            ]
+        )
+        return {partition: high for partition, (low, high) in found.items() if earliest and high > low}
 
     def poll(self, timeout: float = 0.1, most: int = 500) -> list[Received]:
         """Records that arrived, at most ``most``, waiting ``timeout`` seconds for the first."""

@@ -20,7 +20,7 @@ import confluent_kafka as kafka
 
 from riftstream.errors import RiftError, SchemaError, StackError
 from riftstream.settings import Settings
-from streams import rules
+from streams import offsets, rules
 from streams.avro import Codec, Record
 from streams.client import Producer, codec_for
 from streams.identity import identify
@@ -419,14 +419,10 @@ def messages(settings: Settings, topic: str, since_ms: int | None = None) -> Ite
 
 def _bounds(consumer: kafka.Consumer, topic: str, since_ms: int | None) -> dict[int, tuple[int, int]]:
     """Start and end offset of each partition that has something to read."""
-    found = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
-    if not found.partitions:
-        raise StackError(f"The topic {topic} does not exist.", "Make it with `rift apply`.")
-    places = [kafka.TopicPartition(topic, partition) for partition in sorted(found.partitions)]
-    ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_TIMEOUT) for place in places}
+    ends = offsets.bounds(consumer, topic)
     starts = {partition: low for partition, (low, _) in ends.items()}
     if since_ms is not None:
-        asked = [kafka.TopicPartition(topic, place.partition, max(0, since_ms)) for place in places]
+        asked = [kafka.TopicPartition(topic, partition, max(0, since_ms)) for partition in ends]
         for place in consumer.offsets_for_times(asked, timeout=_TIMEOUT):
             # Kafka says -1 where nothing is that new.
             starts[place.partition] = place.offset if place.offset >= 0 else ends[place.partition][1]

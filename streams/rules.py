@@ -7,11 +7,11 @@ them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streams import clock
 from streams.identity import identify
 from streams.schemas import Field, RecordSchema
 
@@ -98,7 +98,7 @@ def faults(event: Record, schema: RecordSchema, now_ms: int | None = None) -> li
         now_ms: The present, ms since the Unix epoch; the clock of this machine by default.
     """
     found = list(_shape_faults(event, schema))
-    return found or list(_rule_faults(event, time.time_ns() // 1_000_000 if now_ms is None else now_ms))
+    return found or list(_rule_faults(event, clock.now_ms() if now_ms is None else now_ms))
 
 
 def identified(event: Record) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from riftstream.errors import StackError
 from riftstream.settings import Settings
+from streams.clock import now_ms
 from streams.schemas import all_schemas
 
 _TIMEOUT = 10.0
@@ -78,7 +79,7 @@ def _topic_status(settings: Settings) -> list[TopicStatus]:
     finally:
         consumer.close()
     lags = _lags(admin, bounds)
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     statuses = []
     for name in sorted(all_schemas()):
         mine = {key: value for key, value in bounds.items() if key[0] == name}

@@ -18,14 +18,10 @@ from riftstream.cli.reading import Feed, kept, unknown_match
 from riftstream.console import JsonFlag, out
 from riftstream.errors import RiftError
 from streams.avro import Record
+from streams.clock import now_ms
 
 _FRAME_SECONDS = 0.25
 _LINE_SECONDS = 3.0
-
-
-def now_ms() -> int:
-    """Wall clock, ms since the Unix epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Picture:
