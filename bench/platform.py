@@ -12,7 +12,7 @@ import psutil
 
 from infra import stack
 from infra.progress import live_progress
-from riftstream.cli import plan, platform
+from riftstream.cli import platform
 from riftstream.settings import Settings, get_settings
 
 
@@ -28,12 +28,7 @@ def running_platform(*, job: bool = True) -> Iterator[Settings]:
         get_settings.cache_clear()
         try:
             with live_progress() as progress:
-                if job:
-                    platform.start(progress)
-                else:
-                    stack.up(progress=progress)
-                    pieces = plan.pieces(get_settings())
-                    plan.apply([piece for piece in pieces if piece.name != "jobs"])
+                platform.start(progress, work=job)
             yield get_settings()
         finally:
             stack.down(wipe=True)

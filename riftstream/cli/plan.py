@@ -18,6 +18,9 @@ from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import SchemaError
 from riftstream.settings import Settings, get_settings
 
+JOBS = "jobs"
+"""Name of the piece that the Flink jobs are."""
+
 _MARKS = {"create": "[green]+[/green]", "update": "[yellow]~[/yellow]", "refuse": "[red]![/red]"}
 
 
@@ -55,7 +58,7 @@ def job_piece(
         for change in changes:
             submit(change.name)
 
-    return Piece("jobs", plan_jobs, apply_jobs)
+    return Piece(JOBS, plan_jobs, apply_jobs)
 
 
 def pieces(settings: Settings) -> list[Piece]:

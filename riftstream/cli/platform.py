@@ -41,12 +41,12 @@ class Status:
         return not self.problems and all(part.state == "ready" for part in self.parts)
 
 
-def start(progress: Progress | None = None, *, applications: bool = True) -> list[Change]:
+def start(progress: Progress | None = None, *, work: bool = True) -> list[Change]:
     """Bring the whole platform up, or what of it does not run; what runs is left alone.
 
     Args:
         progress: Told what each part does.
-        applications: Whether the prediction loop and the HTTP API are started too.
+        work: Whether the Flink jobs, the prediction loop and the HTTP API are started too.
 
     Returns:
         What was changed on the servers: topics, schemas, tables, jobs.
@@ -58,9 +58,10 @@ def start(progress: Progress | None = None, *, applications: bool = True) -> lis
     tell = progress or silent
     stack.up(progress=tell)
     tell("platform", "comparing")
-    changes = plan.apply(plan.pieces(get_settings()), lambda name: tell("platform", f"applying {name}"))
+    pieces = [piece for piece in plan.pieces(get_settings()) if work or piece.name != plan.JOBS]
+    changes = plan.apply(pieces, lambda name: tell("platform", f"applying {name}"))
     tell("platform", "ready")
-    if applications:
+    if work:
         start_applications(tell)
     return changes
 
