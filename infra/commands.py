@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from riftstream.console import JsonFlag, out, print_json
+
+if TYPE_CHECKING:
+    from infra.progress import Progress
 
 _COLOURS = {"ready": "green", "starting": "yellow", "silent": "yellow", "dead": "red", "stopped": "dim"}
 
@@ -47,13 +51,9 @@ def down(
     json: JsonFlag = False,
 ) -> None:
     """Stop all servers and applications of the stack."""
-    from infra.progress import live_progress
     from infra.stack import down as stop
 
-    with live_progress() as progress:
-        stop(wipe, progress)
-    if json:
-        print_json({"stopped": True, "wiped": wipe})
+    _stop(stop, wipe, json)
 
 
 @stack.command(epilog="Example: rift stack status --json")
@@ -86,12 +86,8 @@ def containers_down(
 ) -> None:
     """Stop and remove the containers."""
     from infra.containers import down as stop
-    from infra.progress import live_progress
 
-    with live_progress() as progress:
-        stop(wipe, progress)
-    if json:
-        print_json({"stopped": True, "wiped": wipe})
+    _stop(stop, wipe, json)
 
 
 @containers.command("env", epilog="Example: rift stack containers env > .env")
@@ -100,6 +96,15 @@ def containers_env() -> None:
     from infra.containers import context, prepare, variable_lines
 
     out.print(variable_lines(prepare(context())), end="", markup=False, highlight=False, soft_wrap=True)
+
+
+def _stop(stop: Callable[[bool, Progress], None], wipe: bool, json: bool) -> None:
+    from infra.progress import live_progress
+
+    with live_progress() as progress:
+        stop(wipe, progress)
+    if json:
+        print_json({"stopped": True, "wiped": wipe})
 
 
 def show(statuses: list[Any], json: bool) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from infra import processes
 from infra.apps import app_part, responds
@@ -158,11 +157,6 @@ def health() -> list[PartStatus]:
             for name in names
         ]
         return [answer.result() for answer in asked]
-
-
-def log_file(name: str) -> Path:
-    """The log of a part."""
-    return State(get_settings().home).log(name)
 
 
 def _select(names: Sequence[str] | None) -> list[Part]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import fastavro
 
 from riftstream.errors import SchemaError
 
@@ -55,11 +53,6 @@ class RecordSchema:
     def subject(self) -> str:
         """Registry subject (TopicNameStrategy)."""
         return f"{self.topic}-value"
-
-    @cached_property
-    def parsed(self) -> Any:
-        """The schema as fastavro reads and writes it."""
-        return fastavro.parse_schema(json.loads(self.text))
 
 
 def _field(raw: dict[str, Any]) -> Field:
