@@ -31,14 +31,7 @@ OLDEST_EVENT_MS = 1_256_601_600_000
 NEWEST_EVENT_MS = 300_000
 """How far ahead of now an event's time may lie (ms)."""
 
-FUNCTIONS = {
-    "ROLLING_SUMS": "riftstream.RollingSums",
-    "PLAYER_WINDOW": "riftstream.PlayerWindows",
-    "ROLLING_DELTA": "riftstream.RollingDelta",
-    "IS_DUPLICATE": "riftstream.IsDuplicate",
-    "COUNT_BEHIND": "riftstream.CountBehind",
-    "EPOCH_MILLIS": "riftstream.EpochMillis",
-}
+FUNCTIONS = {"MATCH_STATE": "riftstream.MatchState", "EPOCH_MILLIS": "riftstream.EpochMillis"}
 
 _TYPES = {
     "string": "STRING",

@@ -88,142 +88,152 @@ SELECT
 FROM checked
 WHERE reject_reason IS NULL;
 
--- Deduplicate within the match: the log's order is kept, and one shuffle carries what all that follows needs.
-CREATE TEMPORARY VIEW marked AS
+-- What each event counts as: a kind of thing, by the side that brought it about, and for dragons which one.
+CREATE TEMPORARY VIEW things AS
 SELECT
   *,
-  IS_DUPLICATE(event_id) OVER (
-    PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS duplicate
+  CASE event_type
+    WHEN 'CHAMPION_KILL' THEN CASE team WHEN 'blue' THEN 'kills_blue' WHEN 'red' THEN 'kills_red' END
+    WHEN 'BUILDING_KILL' THEN
+      CASE building
+        WHEN 'TOWER' THEN CASE team WHEN 'blue' THEN 'towers_blue' ELSE 'towers_red' END
+        ELSE CASE team WHEN 'blue' THEN 'inhibitors_blue' ELSE 'inhibitors_red' END
+      END
+    WHEN 'ELITE_MONSTER_KILL' THEN
+      CASE monster
+        WHEN 'DRAGON' THEN CASE team WHEN 'blue' THEN 'all_dragons_blue' WHEN 'red' THEN 'all_dragons_red' END
+        WHEN 'RIFTHERALD' THEN CASE team WHEN 'blue' THEN 'heralds_blue' WHEN 'red' THEN 'heralds_red' END
+        WHEN 'BARON_NASHOR' THEN CASE team WHEN 'blue' THEN 'barons_blue' WHEN 'red' THEN 'barons_red' END
+      END
+    WHEN 'PAUSE_START' THEN 'pauses'
+    WHEN 'MATCH_END' THEN 'endings'
+    WHEN 'REMAKE' THEN 'endings'
+  END AS kind,
+  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'DRAGON' THEN
+    CASE team
+      WHEN 'blue' THEN
+        CASE monster_sub
+          WHEN 'AIR_DRAGON' THEN 'air_dragons_blue'
+          WHEN 'EARTH_DRAGON' THEN 'earth_dragons_blue'
+          WHEN 'FIRE_DRAGON' THEN 'fire_dragons_blue'
+          WHEN 'WATER_DRAGON' THEN 'water_dragons_blue'
+          WHEN 'HEXTECH_DRAGON' THEN 'hextech_dragons_blue'
+          WHEN 'CHEMTECH_DRAGON' THEN 'chemtech_dragons_blue'
+          WHEN 'ELDER_DRAGON' THEN 'elder_dragons_blue'
+        END
+      WHEN 'red' THEN
+        CASE monster_sub
+          WHEN 'AIR_DRAGON' THEN 'air_dragons_red'
+          WHEN 'EARTH_DRAGON' THEN 'earth_dragons_red'
+          WHEN 'FIRE_DRAGON' THEN 'fire_dragons_red'
+          WHEN 'WATER_DRAGON' THEN 'water_dragons_red'
+          WHEN 'HEXTECH_DRAGON' THEN 'hextech_dragons_red'
+          WHEN 'CHEMTECH_DRAGON' THEN 'chemtech_dragons_red'
+          WHEN 'ELDER_DRAGON' THEN 'elder_dragons_red'
+        END
+    END
+  END AS sub_kind,
+  CASE WHEN event_type = 'TEAM_GOLD' THEN blue_gold END AS told_blue_gold,
+  CASE WHEN event_type = 'TEAM_GOLD' THEN red_gold END AS told_red_gold,
+  CASE WHEN event_type = 'MATCH_START' THEN blue_team END AS started_blue_team,
+  CASE WHEN event_type = 'MATCH_START' THEN red_team END AS started_red_team,
+  CASE event_type
+    WHEN 'CHAMPION_KILL' THEN 'kills'
+    WHEN 'ITEM_PURCHASED' THEN 'items'
+    WHEN 'WARD_PLACED' THEN 'wards_placed'
+    WHEN 'WARD_KILL' THEN 'wards_killed'
+  END AS deed,
+  CASE WHEN event_type = 'PLAYER_STATS' THEN gold END AS told_gold,
+  CASE WHEN event_type = 'PLAYER_STATS' THEN creep_score END AS told_creep_score
 FROM valid;
+
+-- The state of a match after each event, in the log's order: one shuffle and one look-up serve duplicates, features,
+-- results, windows and the lake.
+CREATE TEMPORARY VIEW followed AS
+SELECT
+  *,
+  MATCH_STATE(
+    CAST(NULL AS ROW<
+      kills_blue INT, kills_red INT, towers_blue INT, towers_red INT, inhibitors_blue INT, inhibitors_red INT,
+      all_dragons_blue INT, all_dragons_red INT, air_dragons_blue INT, air_dragons_red INT, earth_dragons_blue INT,
+      earth_dragons_red INT, fire_dragons_blue INT, fire_dragons_red INT, water_dragons_blue INT,
+      water_dragons_red INT, hextech_dragons_blue INT, hextech_dragons_red INT, chemtech_dragons_blue INT,
+      chemtech_dragons_red INT, elder_dragons_blue INT, elder_dragons_red INT, heralds_blue INT, heralds_red INT,
+      barons_blue INT, barons_red INT, pauses INT, endings INT, kills_blue_1m INT, kills_blue_3m INT,
+      kills_blue_5m INT, kills_red_1m INT, kills_red_3m INT, kills_red_5m INT, towers_blue_1m INT, towers_blue_3m INT,
+      towers_blue_5m INT, towers_red_1m INT, towers_red_3m INT, towers_red_5m INT, inhibitors_blue_5m INT,
+      inhibitors_red_5m INT, barons_blue_3m INT, barons_red_3m INT, kills_blue_clock_ms INT, kills_red_clock_ms INT,
+      towers_blue_clock_ms INT, towers_red_clock_ms INT, all_dragons_blue_clock_ms INT, all_dragons_red_clock_ms INT,
+      barons_blue_clock_ms INT, barons_red_clock_ms INT, kills_blue_first INT, kills_red_first INT,
+      towers_blue_first INT, towers_red_first INT>),
+    event_id, event_time, game_time_ms, kind, sub_kind, told_blue_gold, told_red_gold,
+    league, season, phase, patch, map_number, started_blue_team, started_red_team,
+    deed, team, player_id, `role`, champion, told_gold, told_creep_score, level,
+    victim_id, victim_role, victim_champion, assist_ids) OVER (
+    PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS m
+FROM things;
+
+-- The planner copies a ROW in each view that looks into it: this one looks, for all.
+CREATE TEMPORARY VIEW marked AS
+SELECT
+  event_id, match_id, event_type, event_time, game_time_ms, ordinal, source, league, season, phase, patch, map_number,
+  team, player_id, `role`, champion, victim_id, victim_role, victim_champion, assist_ids, building, lane, tower_type,
+  monster, monster_sub, x, y, item_id, blue_gold, red_gold, kills, deaths, assists, creep_score, level, gold,
+  blue_team, red_team, blue_players, red_players, blue_champions, red_champions, blue_bans, red_bans, winner,
+  duration_ms, source_topic, source_partition, source_offset, kafka_time, schema_id, record_key, ts,
+  m.league AS match_league, m.season AS match_season, m.phase AS match_phase, m.patch AS match_patch,
+  m.map_number AS match_map_number, m.blue_team AS match_blue_team, m.red_team AS match_red_team, m.duplicate,
+  m.clock_ms, m.events, m.out_of_order_events, m.late_events, m.gold_blue, m.gold_blue_1m, m.gold_blue_3m,
+  m.gold_blue_5m, m.gold_red, m.gold_red_1m, m.gold_red_3m, m.gold_red_5m, m.gold_clock_ms, m.player_windows,
+  m.kills_blue, m.kills_red, m.towers_blue, m.towers_red, m.inhibitors_blue, m.inhibitors_red, m.all_dragons_blue,
+  m.all_dragons_red, m.air_dragons_blue, m.air_dragons_red, m.earth_dragons_blue, m.earth_dragons_red,
+  m.fire_dragons_blue, m.fire_dragons_red, m.water_dragons_blue, m.water_dragons_red, m.hextech_dragons_blue,
+  m.hextech_dragons_red, m.chemtech_dragons_blue, m.chemtech_dragons_red, m.elder_dragons_blue, m.elder_dragons_red,
+  m.heralds_blue, m.heralds_red, m.barons_blue, m.barons_red, m.pauses, m.endings, m.kills_blue_1m, m.kills_blue_3m,
+  m.kills_blue_5m, m.kills_red_1m, m.kills_red_3m, m.kills_red_5m, m.towers_blue_1m, m.towers_blue_3m,
+  m.towers_blue_5m, m.towers_red_1m, m.towers_red_3m, m.towers_red_5m, m.inhibitors_blue_5m, m.inhibitors_red_5m,
+  m.barons_blue_3m, m.barons_red_3m, m.kills_blue_clock_ms, m.kills_red_clock_ms, m.towers_blue_clock_ms,
+  m.towers_red_clock_ms, m.all_dragons_blue_clock_ms, m.all_dragons_red_clock_ms, m.barons_blue_clock_ms,
+  m.barons_red_clock_ms, m.kills_blue_first, m.kills_red_first, m.towers_blue_first, m.towers_red_first
+FROM followed;
 
 CREATE TEMPORARY VIEW accepted AS
 SELECT * FROM marked WHERE NOT duplicate;
 
--- One column for each thing that can be counted: 1 where the event is one, else null.
-CREATE TEMPORARY VIEW things AS
-SELECT
-  match_id, event_id, event_type, event_time, game_time_ms, source, league, season, phase, patch, map_number,
-  winner, duration_ms, source_partition, source_offset, kafka_time, log_order, ts,
-  CASE WHEN event_type = 'MATCH_START' THEN blue_team END AS start_blue_team,
-  CASE WHEN event_type = 'MATCH_START' THEN red_team END AS start_red_team,
-  CASE WHEN event_type = 'PAUSE_START' THEN 1 END AS pause,
-  CASE WHEN event_type IN ('MATCH_END', 'REMAKE') THEN 1 END AS ending,
-  CASE WHEN event_type = 'CHAMPION_KILL' AND team IS NOT NULL THEN game_time_ms END AS kill_clock,
-  CASE WHEN event_type = 'CHAMPION_KILL' THEN team END AS kill_team,
-  CASE WHEN event_type = 'CHAMPION_KILL' AND team = 'blue' THEN CAST(1 AS BIGINT) END AS kill_blue,
-  CASE WHEN event_type = 'CHAMPION_KILL' AND team = 'red' THEN CAST(1 AS BIGINT) END AS kill_red,
-  CASE WHEN event_type = 'BUILDING_KILL' AND building = 'TOWER' THEN game_time_ms END AS tower_clock,
-  CASE WHEN event_type = 'BUILDING_KILL' AND building = 'TOWER' THEN team END AS tower_team,
-  CASE WHEN event_type = 'BUILDING_KILL' AND building = 'TOWER' AND team = 'blue'
-    THEN CAST(1 AS BIGINT) END AS tower_blue,
-  CASE WHEN event_type = 'BUILDING_KILL' AND building = 'TOWER' AND team = 'red'
-    THEN CAST(1 AS BIGINT) END AS tower_red,
-  CASE WHEN event_type = 'BUILDING_KILL' AND building = 'INHIBITOR' AND team = 'blue'
-    THEN CAST(1 AS BIGINT) END AS inhibitor_blue,
-  CASE WHEN event_type = 'BUILDING_KILL' AND building = 'INHIBITOR' AND team = 'red'
-    THEN CAST(1 AS BIGINT) END AS inhibitor_red,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'DRAGON' AND team IS NOT NULL
-    THEN game_time_ms END AS dragon_clock,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'DRAGON' AND team = 'blue'
-    THEN COALESCE(monster_sub, '') END AS dragon_blue,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'DRAGON' AND team = 'red'
-    THEN COALESCE(monster_sub, '') END AS dragon_red,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'RIFTHERALD' AND team = 'blue' THEN 1 END AS herald_blue,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'RIFTHERALD' AND team = 'red' THEN 1 END AS herald_red,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'BARON_NASHOR' AND team IS NOT NULL
-    THEN game_time_ms END AS baron_clock,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'BARON_NASHOR' AND team = 'blue'
-    THEN CAST(1 AS BIGINT) END AS baron_blue,
-  CASE WHEN event_type = 'ELITE_MONSTER_KILL' AND monster = 'BARON_NASHOR' AND team = 'red'
-    THEN CAST(1 AS BIGINT) END AS baron_red,
-  CASE WHEN event_type = 'TEAM_GOLD' THEN game_time_ms END AS gold_clock,
-  CASE WHEN event_type = 'TEAM_GOLD' THEN CAST(blue_gold AS BIGINT) END AS blue_gold,
-  CASE WHEN event_type = 'TEAM_GOLD' THEN CAST(red_gold AS BIGINT) END AS red_gold
-FROM accepted;
-
--- The state of a match after each event.
-CREATE TEMPORARY VIEW totals AS
-SELECT
-  match_id, event_id, event_type, event_time, game_time_ms, source, winner, duration_ms,
-  source_partition, source_offset, kafka_time, ts,
-  MAX(game_time_ms) OVER w AS clock_ms,
-  COUNT(*) OVER w AS events,
-  COUNT(pause) OVER w AS pauses,
-  COUNT(ending) OVER w AS endings,
-  COUNT_BEHIND(game_time_ms, CAST(0 AS BIGINT)) OVER w AS out_of_order_events,
-  COUNT_BEHIND(event_time, CAST(5000 AS BIGINT)) OVER w AS late_events,
-  LAST_VALUE(league) OVER w AS league,
-  LAST_VALUE(season) OVER w AS season,
-  LAST_VALUE(phase) OVER w AS phase,
-  LAST_VALUE(patch) OVER w AS patch,
-  LAST_VALUE(map_number) OVER w AS map_number,
-  LAST_VALUE(start_blue_team) OVER w AS blue_team,
-  LAST_VALUE(start_red_team) OVER w AS red_team,
-  COUNT(kill_blue) OVER w AS kills_blue,
-  COUNT(kill_red) OVER w AS kills_red,
-  COUNT(tower_blue) OVER w AS towers_blue,
-  COUNT(tower_red) OVER w AS towers_red,
-  COUNT(inhibitor_blue) OVER w AS inhibitors_blue,
-  COUNT(inhibitor_red) OVER w AS inhibitors_red,
-  COUNT(dragon_blue) OVER w AS all_dragons_blue,
-  COUNT(dragon_red) OVER w AS all_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'AIR_DRAGON' THEN 1 END) OVER w AS air_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'AIR_DRAGON' THEN 1 END) OVER w AS air_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'EARTH_DRAGON' THEN 1 END) OVER w AS earth_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'EARTH_DRAGON' THEN 1 END) OVER w AS earth_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'FIRE_DRAGON' THEN 1 END) OVER w AS fire_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'FIRE_DRAGON' THEN 1 END) OVER w AS fire_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'WATER_DRAGON' THEN 1 END) OVER w AS water_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'WATER_DRAGON' THEN 1 END) OVER w AS water_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'HEXTECH_DRAGON' THEN 1 END) OVER w AS hextech_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'HEXTECH_DRAGON' THEN 1 END) OVER w AS hextech_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'CHEMTECH_DRAGON' THEN 1 END) OVER w AS chemtech_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'CHEMTECH_DRAGON' THEN 1 END) OVER w AS chemtech_dragons_red,
-  COUNT(CASE WHEN dragon_blue = 'ELDER_DRAGON' THEN 1 END) OVER w AS elder_dragons_blue,
-  COUNT(CASE WHEN dragon_red = 'ELDER_DRAGON' THEN 1 END) OVER w AS elder_dragons_red,
-  COUNT(herald_blue) OVER w AS heralds_blue,
-  COUNT(herald_red) OVER w AS heralds_red,
-  COUNT(baron_blue) OVER w AS barons_blue,
-  COUNT(baron_red) OVER w AS barons_red,
-  FIRST_VALUE(kill_team) OVER w AS first_blood,
-  FIRST_VALUE(tower_team) OVER w AS first_tower,
-  MAX(kill_clock) OVER w AS kill_clock,
-  MAX(tower_clock) OVER w AS tower_clock,
-  MAX(dragon_clock) OVER w AS dragon_clock,
-  MAX(baron_clock) OVER w AS baron_clock,
-  MAX(gold_clock) OVER w AS gold_clock,
-  ROLLING_SUMS(kill_blue, game_time_ms) OVER w AS lately_kills_blue,
-  ROLLING_SUMS(kill_red, game_time_ms) OVER w AS lately_kills_red,
-  ROLLING_SUMS(tower_blue, game_time_ms) OVER w AS lately_towers_blue,
-  ROLLING_SUMS(tower_red, game_time_ms) OVER w AS lately_towers_red,
-  ROLLING_SUMS(inhibitor_blue, game_time_ms) OVER w AS lately_inhibitors_blue,
-  ROLLING_SUMS(inhibitor_red, game_time_ms) OVER w AS lately_inhibitors_red,
-  ROLLING_SUMS(baron_blue, game_time_ms) OVER w AS lately_barons_blue,
-  ROLLING_SUMS(baron_red, game_time_ms) OVER w AS lately_barons_red,
-  ROLLING_DELTA(blue_gold, game_time_ms) OVER w AS lately_gold_blue,
-  ROLLING_DELTA(red_gold, game_time_ms) OVER w AS lately_gold_red
-FROM things
-WINDOW w AS (PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW);
-
 -- The season decides when monsters spawn: up to 2018 (old) or later; a season without a year counts as new.
 CREATE TEMPORARY VIEW states AS
 SELECT
-  *,
-  CASE WHEN REGEXP(season, '^[0-9]{4}') THEN CAST(SUBSTRING(season FROM 1 FOR 4) AS INT) ELSE 9999 END AS season_year,
-  clock_ms - kill_clock AS since_kill_ms,
-  clock_ms - tower_clock AS since_tower_ms,
-  clock_ms - dragon_clock AS since_dragon_ms,
-  clock_ms - baron_clock AS since_baron_ms,
-  clock_ms - gold_clock AS gold_age_ms,
-  lately_gold_blue.newest AS gold_blue,
-  lately_gold_red.newest AS gold_red
-FROM totals;
+  match_id, event_id, event_type, event_time, game_time_ms, source, winner, duration_ms,
+  source_partition, source_offset, kafka_time, ts,
+  match_league, match_season, match_phase, match_patch, match_map_number, match_blue_team, match_red_team,
+  clock_ms, events, out_of_order_events, late_events, gold_blue, gold_blue_1m, gold_blue_3m, gold_blue_5m, gold_red,
+  gold_red_1m, gold_red_3m, gold_red_5m, gold_clock_ms, kills_blue, kills_red, towers_blue, towers_red,
+  inhibitors_blue, inhibitors_red, all_dragons_blue, all_dragons_red, air_dragons_blue, air_dragons_red,
+  earth_dragons_blue, earth_dragons_red, fire_dragons_blue, fire_dragons_red, water_dragons_blue, water_dragons_red,
+  hextech_dragons_blue, hextech_dragons_red, chemtech_dragons_blue, chemtech_dragons_red, elder_dragons_blue,
+  elder_dragons_red, heralds_blue, heralds_red, barons_blue, barons_red, pauses, endings, kills_blue_1m,
+  kills_blue_3m, kills_blue_5m, kills_red_1m, kills_red_3m, kills_red_5m, towers_blue_1m, towers_blue_3m,
+  towers_blue_5m, towers_red_1m, towers_red_3m, towers_red_5m, inhibitors_blue_5m, inhibitors_red_5m, barons_blue_3m,
+  barons_red_3m, kills_blue_clock_ms, kills_red_clock_ms, towers_blue_clock_ms, towers_red_clock_ms,
+  all_dragons_blue_clock_ms, all_dragons_red_clock_ms, barons_blue_clock_ms, barons_red_clock_ms, kills_blue_first,
+  kills_red_first, towers_blue_first, towers_red_first,
+  CASE WHEN REGEXP(match_season, '^[0-9]{4}') THEN CAST(SUBSTRING(match_season FROM 1 FOR 4) AS INT) ELSE 9999 END
+    AS season_year,
+  clock_ms - GREATEST(COALESCE(kills_blue_clock_ms, kills_red_clock_ms),
+    COALESCE(kills_red_clock_ms, kills_blue_clock_ms)) AS since_kill_ms,
+  clock_ms - GREATEST(COALESCE(towers_blue_clock_ms, towers_red_clock_ms),
+    COALESCE(towers_red_clock_ms, towers_blue_clock_ms)) AS since_tower_ms,
+  clock_ms - GREATEST(COALESCE(all_dragons_blue_clock_ms, all_dragons_red_clock_ms),
+    COALESCE(all_dragons_red_clock_ms, all_dragons_blue_clock_ms)) AS since_dragon_ms,
+  clock_ms - GREATEST(COALESCE(barons_blue_clock_ms, barons_red_clock_ms),
+    COALESCE(barons_red_clock_ms, barons_blue_clock_ms)) AS since_baron_ms
+FROM accepted;
 
 CREATE TEMPORARY VIEW features AS
 SELECT
   match_id, event_id, event_type, event_time, game_time_ms, source_partition, source_offset,
   kafka_time, ts,
-  source, league, season, blue_team, red_team,
+  source, match_league AS league, match_season AS season, match_blue_team AS blue_team, match_red_team AS red_team,
   clock_ms, events, out_of_order_events, late_events, pauses,
   kills_blue, kills_red, kills_blue - kills_red AS kills_diff,
   towers_blue, towers_red, towers_blue - towers_red AS towers_diff,
@@ -240,45 +250,45 @@ SELECT
   elder_dragons_blue, elder_dragons_red, elder_dragons_blue - elder_dragons_red AS elder_dragons_diff,
   heralds_blue, heralds_red, heralds_blue - heralds_red AS heralds_diff,
   barons_blue, barons_red, barons_blue - barons_red AS barons_diff,
-  gold_blue, gold_red, gold_blue - gold_red AS gold_diff, gold_age_ms,
-  lately_kills_blue.m1 AS kills_blue_1m,
-  lately_kills_red.m1 AS kills_red_1m,
-  lately_kills_blue.m1 - lately_kills_red.m1 AS kills_diff_1m,
-  lately_kills_blue.m3 AS kills_blue_3m,
-  lately_kills_red.m3 AS kills_red_3m,
-  lately_kills_blue.m3 - lately_kills_red.m3 AS kills_diff_3m,
-  lately_kills_blue.m5 AS kills_blue_5m,
-  lately_kills_red.m5 AS kills_red_5m,
-  lately_kills_blue.m5 - lately_kills_red.m5 AS kills_diff_5m,
-  lately_towers_blue.m1 AS towers_blue_1m,
-  lately_towers_red.m1 AS towers_red_1m,
-  lately_towers_blue.m1 - lately_towers_red.m1 AS towers_diff_1m,
-  lately_towers_blue.m3 AS towers_blue_3m,
-  lately_towers_red.m3 AS towers_red_3m,
-  lately_towers_blue.m3 - lately_towers_red.m3 AS towers_diff_3m,
-  lately_towers_blue.m5 AS towers_blue_5m,
-  lately_towers_red.m5 AS towers_red_5m,
-  lately_towers_blue.m5 - lately_towers_red.m5 AS towers_diff_5m,
-  lately_gold_blue.m1 AS gold_blue_1m,
-  lately_gold_red.m1 AS gold_red_1m,
-  lately_gold_blue.m1 - lately_gold_red.m1 AS gold_diff_1m,
-  lately_gold_blue.m3 AS gold_blue_3m,
-  lately_gold_red.m3 AS gold_red_3m,
-  lately_gold_blue.m3 - lately_gold_red.m3 AS gold_diff_3m,
-  lately_gold_blue.m5 AS gold_blue_5m,
-  lately_gold_red.m5 AS gold_red_5m,
-  lately_gold_blue.m5 - lately_gold_red.m5 AS gold_diff_5m,
+  gold_blue, gold_red, gold_blue - gold_red AS gold_diff, clock_ms - gold_clock_ms AS gold_age_ms,
+  kills_blue_1m,
+  kills_red_1m,
+  kills_blue_1m - kills_red_1m AS kills_diff_1m,
+  kills_blue_3m,
+  kills_red_3m,
+  kills_blue_3m - kills_red_3m AS kills_diff_3m,
+  kills_blue_5m,
+  kills_red_5m,
+  kills_blue_5m - kills_red_5m AS kills_diff_5m,
+  towers_blue_1m,
+  towers_red_1m,
+  towers_blue_1m - towers_red_1m AS towers_diff_1m,
+  towers_blue_3m,
+  towers_red_3m,
+  towers_blue_3m - towers_red_3m AS towers_diff_3m,
+  towers_blue_5m,
+  towers_red_5m,
+  towers_blue_5m - towers_red_5m AS towers_diff_5m,
+  gold_blue_1m,
+  gold_red_1m,
+  gold_blue_1m - gold_red_1m AS gold_diff_1m,
+  gold_blue_3m,
+  gold_red_3m,
+  gold_blue_3m - gold_red_3m AS gold_diff_3m,
+  gold_blue_5m,
+  gold_red_5m,
+  gold_blue_5m - gold_red_5m AS gold_diff_5m,
   since_kill_ms, since_tower_ms, since_dragon_ms, since_baron_ms,
-  CASE WHEN first_blood = 'blue' THEN 1 ELSE 0 END AS first_blood_blue,
-  CASE WHEN first_blood = 'red' THEN 1 ELSE 0 END AS first_blood_red,
-  CASE WHEN first_tower = 'blue' THEN 1 ELSE 0 END AS first_tower_blue,
-  CASE WHEN first_tower = 'red' THEN 1 ELSE 0 END AS first_tower_red,
+  CASE WHEN kills_blue_first < COALESCE(kills_red_first, events + 1) THEN 1 ELSE 0 END AS first_blood_blue,
+  CASE WHEN kills_red_first < COALESCE(kills_blue_first, events + 1) THEN 1 ELSE 0 END AS first_blood_red,
+  CASE WHEN towers_blue_first < COALESCE(towers_red_first, events + 1) THEN 1 ELSE 0 END AS first_tower_blue,
+  CASE WHEN towers_red_first < COALESCE(towers_blue_first, events + 1) THEN 1 ELSE 0 END AS first_tower_red,
   CASE WHEN towers_red < 11 THEN 11 - towers_red ELSE 0 END AS towers_alive_blue,
   CASE WHEN towers_blue < 11 THEN 11 - towers_blue ELSE 0 END AS towers_alive_red,
-  lately_inhibitors_red.m5 AS inhibitors_down_blue,
-  lately_inhibitors_blue.m5 AS inhibitors_down_red,
-  CASE WHEN lately_barons_blue.m3 > 0 THEN 1 ELSE 0 END AS baron_power_blue,
-  CASE WHEN lately_barons_red.m3 > 0 THEN 1 ELSE 0 END AS baron_power_red,
+  inhibitors_red_5m AS inhibitors_down_blue,
+  inhibitors_blue_5m AS inhibitors_down_red,
+  CASE WHEN barons_blue_3m > 0 THEN 1 ELSE 0 END AS baron_power_blue,
+  CASE WHEN barons_red_3m > 0 THEN 1 ELSE 0 END AS baron_power_red,
   CASE
     WHEN since_dragon_ms IS NULL THEN
       CASE WHEN clock_ms >= CASE WHEN season_year <= 2018 THEN 150000 ELSE 300000 END THEN 1 ELSE 0 END
@@ -302,7 +312,9 @@ SELECT
   match_id, event_id,
   CASE event_type WHEN 'MATCH_END' THEN 'completed' ELSE 'remade' END AS status,
   CASE event_type WHEN 'MATCH_END' THEN winner END AS winner,
-  duration_ms, game_time_ms, event_time, source, league, season, phase, patch, map_number, blue_team, red_team,
+  duration_ms, game_time_ms, event_time, source,
+  match_league AS league, match_season AS season, match_phase AS phase, match_patch AS patch,
+  match_map_number AS map_number, match_blue_team AS blue_team, match_red_team AS red_team,
   events, kills_blue, kills_red, towers_blue, towers_red, inhibitors_blue, inhibitors_red,
   all_dragons_blue - elder_dragons_blue AS dragons_blue,
   all_dragons_red - elder_dragons_red AS dragons_red,
@@ -310,43 +322,17 @@ SELECT
 FROM states
 WHERE event_type IN ('MATCH_END', 'REMAKE') AND endings = 1;
 
--- Every part that a player took in an event: 1 acted, 2 was the victim, from 3 on assisted.
-CREATE TEMPORARY VIEW moments AS
-SELECT
-  p.player_id, e.match_id, e.event_time, e.game_time_ms, e.source_partition, e.source_offset, e.log_order,
-  CASE WHEN p.part <> 2 THEN e.team WHEN e.team = 'blue' THEN 'red' WHEN e.team = 'red' THEN 'blue' END AS team,
-  CASE p.part WHEN 1 THEN e.`role` WHEN 2 THEN e.victim_role END AS `role`,
-  CASE p.part WHEN 1 THEN e.champion WHEN 2 THEN e.victim_champion END AS champion,
-  CASE WHEN e.event_type = 'CHAMPION_KILL' AND p.part = 1 THEN 1 END AS killed,
-  CASE WHEN e.event_type = 'CHAMPION_KILL' AND p.part = 2 THEN 1 END AS died,
-  CASE WHEN e.event_type = 'CHAMPION_KILL' AND p.part > 2 THEN 1 END AS assisted,
-  CASE WHEN e.event_type = 'ITEM_PURCHASED' AND p.part = 1 THEN 1 END AS bought,
-  CASE WHEN e.event_type = 'WARD_PLACED' AND p.part = 1 THEN 1 END AS placed_ward,
-  CASE WHEN e.event_type = 'WARD_KILL' AND p.part = 1 THEN 1 END AS killed_ward,
-  CASE WHEN e.event_type = 'PLAYER_STATS' AND p.part = 1 THEN e.gold END AS gold,
-  CASE WHEN e.event_type = 'PLAYER_STATS' AND p.part = 1 THEN e.creep_score END AS creep_score,
-  CASE WHEN p.part = 1 THEN e.level END AS level
-FROM accepted AS e
-CROSS JOIN UNNEST(
-  CASE
-    WHEN assist_ids IS NULL THEN ARRAY[player_id, victim_id]
-    ELSE ARRAY_CONCAT(ARRAY[player_id, victim_id], assist_ids)
-  END) WITH ORDINALITY AS p (player_id, part)
-WHERE p.player_id IS NOT NULL AND p.player_id <> '';
-
--- The window of each moment as it stands with this moment: at once, and whatever came out of order is in it.
+-- The window of every player who took part in an event, as it stands with this event: at once, and whatever came out
+-- of order is in it.
 CREATE TEMPORARY VIEW player_windows AS
 SELECT
-  player_id, match_id, source_partition, source_offset,
-  LAST_VALUE(team) OVER w AS team,
-  LAST_VALUE(`role`) OVER w AS `role`,
-  LAST_VALUE(champion) OVER w AS champion,
-  PLAYER_WINDOW(
-    event_time, game_time_ms, killed, died, assisted, bought, placed_ward, killed_ward,
-    gold, creep_score, level) OVER w AS so_far
-FROM moments
-WINDOW w AS (
-  PARTITION BY player_id, match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW);
+  w.player_id, e.match_id, w.window_start, w.window_start + 5000 AS window_end, w.late, w.team, w.`role`, w.champion,
+  w.events, w.kills, w.deaths, w.assists, w.items, w.wards_placed, w.wards_killed,
+  w.gold, w.creep_score, w.level, w.game_time_ms, w.event_time, e.source_partition, e.source_offset
+FROM accepted AS e
+CROSS JOIN UNNEST(e.player_windows) AS w (
+  player_id, window_start, late, team, `role`, champion, events, kills, deaths, assists, items, wards_placed,
+  wards_killed, gold, creep_score, level, game_time_ms, event_time);
 
 INSERT INTO lake.`raw`.match_events (
   event_id, match_id, event_type, event_time, game_time_ms, ordinal, source, league, season, phase, patch, map_number,
@@ -430,10 +416,9 @@ INSERT INTO player_performance (
   items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time,
   source_partition, source_offset)
 SELECT
-  player_id, match_id, so_far.window_start, so_far.window_start + 5000, so_far.late, team, `role`, champion,
-  so_far.events, so_far.kills, so_far.deaths, so_far.assists,
-  so_far.items, so_far.wards_placed, so_far.wards_killed, so_far.gold, so_far.creep_score, so_far.level,
-  so_far.game_time_ms, so_far.event_time, source_partition, source_offset
+  player_id, match_id, window_start, window_end, late, team, `role`, champion, events, kills, deaths, assists,
+  items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time,
+  source_partition, source_offset
 FROM player_windows;
 
 INSERT INTO dead_letters (
