@@ -145,7 +145,7 @@ def _windows(events: list[Event]) -> list[list[Any]]:
         newest_start = max(part[0] // 5_000 * 5_000 for part in of_player)
         late = start < newest_start - 600_000
         rows = of_player[-1:] if late else [part for part in of_player if part[0] // 5_000 * 5_000 == start]
-        gold = [part[3].get("gold") for part in rows if part[3].get("gold") is not None]
+        gold: list[int] = [part[3]["gold"] for part in rows if part[3].get("gold") is not None]
         told.append(
             [
                 *(name, start, late, _known(of_player, "team"), _known(of_player, "champion"), len(rows)),
@@ -162,17 +162,18 @@ def _known(parts: list[tuple[int, str, str, Event]], field: str) -> Any:
 
 def _query(order: str) -> str:
     columns = ", ".join(f"m.{name}" for name in (*TOLD, *ASKED, *GOLD))
+    text = "CAST(NULL AS STRING)"
     asked = ", ".join(f"{name} INT" for name in ASKED)
     windows = ", ".join(f"m.player_windows[{n}].{field}" for n in range(1, 6) for field in WINDOW)
     return f"""
         SELECT match_id, n, {columns}, CARDINALITY(m.player_windows), {windows}
         FROM (
             SELECT match_id, n,
-                MATCH_STATE(CAST(NULL AS ROW<{asked}>), id, `time`, clock, kind, sub_kind, blue_gold, red_gold,
-                    league, CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING), map_number,
-                    CAST(NULL AS STRING), CAST(NULL AS STRING), deed, team, player, CAST(NULL AS STRING), champion,
-                    player_gold, CAST(NULL AS INT), CAST(NULL AS INT), victim, CAST(NULL AS STRING),
-                    CAST(NULL AS STRING), SPLIT(assistants, '|')) OVER w AS m
+                MATCH_STATE(
+                    CAST(NULL AS ROW<{asked}>), id, `time`, clock, kind, sub_kind, blue_gold, red_gold,
+                    league, {text}, {text}, {text}, map_number, {text}, {text},
+                    deed, team, player, {text}, champion, player_gold, CAST(NULL AS INT), CAST(NULL AS INT),
+                    victim, {text}, {text}, SPLIT(assistants, '|')) OVER w AS m
             FROM function_events
             WINDOW w AS (PARTITION BY match_id ORDER BY {order}
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))"""  # noqa: S608
@@ -197,7 +198,7 @@ def answers(
     names = list(EVENT_LIST[0])
     lines = [",".join("~" if e[name] is None else str(e[name]) for name in names) + "\n" for e in EVENT_LIST]
     file.write_text("".join(lines))
-    kinds = {name: "INT" for name in ("n", "blue_gold", "red_gold", "map_number", "player_gold")}
+    kinds = dict.fromkeys(("n", "blue_gold", "red_gold", "map_number", "player_gold"), "INT")
     kinds |= {"clock": "BIGINT", "time": "BIGINT"}
     columns = ", ".join(f"`{name}` {kinds.get(name, 'STRING')}" for name in names)
     found = {}
