@@ -2,8 +2,8 @@
 --
 -- Reads:    live-matches
 -- Writes:   match-features, player-performance, match-results, dead-letters, lake.raw.match_events
--- Keeps:    for each match the ids of its events, counts, and what happened in its last five minutes of match
---           clock; for each player of a match the windows of the last ten minutes. Cleared 24 h after a match's
+-- Keeps:    for each match, as one object (MATCH_STATE): the ids of its events, counts, what happened in its last five
+--           minutes of match clock, and the windows of each player's last ten minutes. Cleared 24 h after a match's
 --           last event.
 -- Promises: Every record of live-matches is accepted or is a dead letter with its reason, and stops nothing.
 --           Every accepted event is one row of lake.raw.match_events (exactly once) and one match-features record
