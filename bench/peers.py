@@ -250,14 +250,52 @@ def _addresses(count: int) -> list[str]:
     return [f"127.0.0.1:{next(free)}" for _ in range(count)]
 
 
+@dataclass
+class Program:
+    """A peer's program that runs.
+
+    Attributes:
+        name: The peer.
+        log: What it says.
+        processes: Its processes by name.
+    """
+
+    name: str
+    log: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """See that it runs.
+
+        Raises:
+            RiftError: A process ended by itself; its last words are the hint.
+        """
+        ended = [process.returncode for process in self.processes.values() if process.poll() is not None]
+        if ended:
+            raise RiftError(
+                f"{self.name} ended by itself (exit code {ended[0]}).", self.log.read_text()[-2000:]
+            )
+
+    def stop(self) -> None:
+        """End it."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
 @contextmanager
 def running_peer(
     name: str, processes: int, settings: Settings, codecs: dict[str, Codec], events: str = EVENTS
-) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """A peer's program in so many processes, by name; ended at the end, with what it kept.
+) -> Iterator[Program]:
+    """A peer's program in so many processes; ended at the end, and what it kept is removed.
 
     Raises:
-        RiftError: A process ended by itself; its last words are the hint.
+        RiftError: It did not run until the end.
     """
     python = environment(name, settings)
     with tempfile.TemporaryDirectory(prefix="rift-peer-", ignore_cleanup_errors=True) as folder:
@@ -279,33 +317,23 @@ def running_peer(
             addresses=_addresses(processes),
             index=0,
         )
-        started: dict[str, subprocess.Popen[bytes]] = {}
-        log = Path(folder) / "log"
+        program = Program(name, Path(folder) / "log")
         try:
-            with log.open("wb") as output:
+            with program.log.open("wb") as output:
                 for index in range(processes):
                     file = Path(folder) / f"job-{index}.json"
                     file.write_text(json.dumps(asdict(replace(job, index=index))))
-                    started[f"{name}-{index}"] = subprocess.Popen(
+                    program.processes[f"{name}-{index}"] = subprocess.Popen(
                         [str(python), "-m", f"bench.peer_programs.{name}", str(file)],
                         cwd=folder,
                         env={**os.environ, "PYTHONPATH": str(ROOT)},
                         stdout=output,
                         stderr=subprocess.STDOUT,
                     )
-            yield started
-            ended = [process.returncode for process in started.values() if process.poll() is not None]
-            if ended:
-                raise RiftError(f"{name} ended by itself (exit code {ended[0]}).", log.read_text()[-2000:])
+            yield program
+            program.check()
         finally:
-            for process in started.values():
-                process.send_signal(signal.SIGTERM)
-            for process in started.values():
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            program.stop()
 
 
 @contextmanager
@@ -325,20 +353,30 @@ def running_ours(parallelism: int, settings: Settings, events: str = EVENTS) -> 
         runner.stop(OURS.name, savepoint=False, settings=settings)
 
 
-def watch(run: Measured, output: Output, usage_of: dict[str, int], seconds: float, warm_up: float) -> None:
+def watch(run: Measured, output: Output, program: Program | None, seconds: float, warm_up: float) -> None:
     """Let a contender run, and note in ``run`` how quickly states come and what that takes.
 
+    Args:
+        run: What is noted.
+        output: The topics that it writes.
+        program: The program; None for ours, which runs on the platform's Flink.
+        seconds: How long it is measured.
+        warm_up: How long it runs before that, from its first output on.
+
     Raises:
-        RiftError: Nothing came within two minutes.
+        RiftError: Nothing came within two minutes, the program ended, or the topic was read too soon.
     """
     deadline = time.monotonic() + PATIENCE
     while not output.states():
         if time.monotonic() > deadline:
             raise RiftError(f"{run.name} wrote nothing within {PATIENCE:.0f} s.")
+        if program:
+            program.check()
         time.sleep(0.1)
     begun = time.monotonic()
-    usage, last, grew = Usage(usage_of), -1, begun
-    own = list(usage_of) or ["taskmanager", "jobmanager"]
+    pids = {name: process.pid for name, process in program.processes.items()} if program else {}
+    own = list(pids) or ["taskmanager", "jobmanager"]
+    usage, last, grew = Usage(pids), -1, begun
     cpu: list[dict[str, float]] = []
     while time.monotonic() - begun < warm_up + seconds and time.monotonic() - grew < QUIET_SECONDS:
         now, count = time.monotonic(), output.states()
@@ -378,11 +416,11 @@ def measure(
     output.empty()
     if name == OURS.name:
         with running_ours(processes, settings):
-            watch(run, output, {}, seconds, warm_up)
+            watch(run, output, None, seconds, warm_up)
             ended = now_ms()
     else:
-        with running_peer(name, processes, settings, output.codecs) as started:
-            watch(run, output, {key: process.pid for key, process in started.items()}, seconds, warm_up)
+        with running_peer(name, processes, settings, output.codecs) as program:
+            watch(run, output, program, seconds, warm_up)
             ended = now_ms()
     run.checked = checker.check(output.read(STATES), output.read(WINDOWS), ended)
     how = "right" if not run.checked.wrong else f"WRONG: {run.checked.wrong[0]}"

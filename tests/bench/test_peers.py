@@ -94,8 +94,8 @@ def test_a_program_that_ends_by_itself_is_told_with_its_last_words(
 ) -> None:
     with (
         pytest.raises(RiftError, match="bare ended by itself") as told,
-        peers.running_peer("bare", 1, stack, output.codecs, "no-such-topic") as started,
+        peers.running_peer("bare", 1, stack, output.codecs, "no-such-topic") as program,
     ):
-        for process in started.values():
+        for process in program.processes.values():
             process.wait(60)
     assert "no-such-topic" in (told.value.hint or "")
