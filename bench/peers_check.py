@@ -10,6 +10,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 
 import confluent_kafka as kafka
@@ -22,7 +23,7 @@ Key = tuple[str, int]
 
 WINDOW_MS = 5_000
 ROLLING_MS = 180_000
-SETTLED_MS = 60_000
+SETTLED_MS = 15_000
 """Event time after which a window is certainly closed: lateness, length, and time to spare."""
 SETTLED_SECONDS = 15
 """What was written this long before the end must have its windows out: those of a match that has gone quiet
@@ -118,7 +119,7 @@ class Load:
     matches: list[list[Event]]
     start_ms: int
 
-    @property
+    @cached_property
     def span_ms(self) -> int:
         """Event time from the start of one copy to the next one's."""
         return span_ms(self.matches)

@@ -54,7 +54,6 @@ def main() -> None:
         auto_offset_reset="earliest",
         commit_interval=SNAPSHOT_SECONDS,
         state_dir=f"{job.folder}/{job.index}",
-        auto_create_topics=False,
         producer_extra_config=PRODUCER,
         consumer_extra_config={"fetch.min.bytes": 65_536},
         loglevel="WARNING",
