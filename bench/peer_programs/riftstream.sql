@@ -55,7 +55,7 @@ WINDOW w AS (PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRE
 -- Every part that a player took in an event: 1 acted, 2 was the victim, from 3 on assisted.
 CREATE TEMPORARY VIEW moments AS
 SELECT
-  p.player_id, e.match_id, e.ts,
+  p.player_id, e.match_id, e.event_time, e.ts,
   CASE WHEN e.event_type = 'CHAMPION_KILL' AND p.part = 1 THEN 1 END AS killed,
   CASE WHEN e.event_type = 'CHAMPION_KILL' AND p.part = 2 THEN 1 END AS died,
   CASE WHEN e.event_type = 'CHAMPION_KILL' AND p.part > 2 THEN 1 END AS assisted
@@ -69,7 +69,7 @@ WHERE e.decode_error IS NULL AND p.player_id IS NOT NULL AND p.player_id <> '';
 
 CREATE TEMPORARY VIEW windows AS
 SELECT
-  player_id, match_id, window_start,
+  player_id, match_id, MIN(event_time) / 5000 * 5000 AS window_start_ms,
   COUNT(*) AS events, COUNT(killed) AS kills, COUNT(died) AS deaths, COUNT(assisted) AS assists
 FROM TABLE(TUMBLE(TABLE moments, DESCRIPTOR(ts), INTERVAL '5' SECOND))
 GROUP BY player_id, match_id, window_start, window_end;
@@ -83,7 +83,5 @@ SELECT
 FROM states;
 
 INSERT INTO peers_player_windows (player_id, match_id, window_start, events, kills, deaths, assists)
-SELECT
-  player_id, match_id, EPOCH_MILLIS(TO_TIMESTAMP_LTZ(UNIX_TIMESTAMP(CAST(window_start AS STRING)) * 1000, 3)),
-  events, kills, deaths, assists
+SELECT player_id, match_id, window_start_ms, events, kills, deaths, assists
 FROM windows;
