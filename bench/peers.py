@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -400,29 +401,36 @@ def watch(run: Measured, output: Output, program: Program | None, seconds: float
     run.broker_cores = used["kafka"] / run.seconds
 
 
+def _watched(run: Measured, settings: Settings, output: Output, seconds: float, warm_up: float) -> int:
+    """Start, watch and stop a contender; when it was stopped, in ms since the Unix epoch."""
+    if run.name == OURS.name:
+        with running_ours(run.processes, settings):
+            watch(run, output, None, seconds, warm_up)
+            return now_ms()
+    with running_peer(run.name, run.processes, settings, output.codecs) as program:
+        watch(run, output, program, seconds, warm_up)
+        return now_ms()
+
+
 def measure(
     name: str,
     processes: int,
+    *,
     settings: Settings,
     output: Output,
     checker: Checker,
-    *,
     seconds: float,
     warm_up: float = WARM_UP_SECONDS,
     cold: bool = False,
 ) -> Measured:
-    """One run of one contender, its output compared with the recomputation."""
+    """One run of one contender, its output compared with the recomputation; who fails is noted as wrong."""
     run = Measured(name, processes, cold)
     output.empty()
-    if name == OURS.name:
-        with running_ours(processes, settings):
-            watch(run, output, None, seconds, warm_up)
-            ended = now_ms()
-    else:
-        with running_peer(name, processes, settings, output.codecs) as program:
-            watch(run, output, program, seconds, warm_up)
-            ended = now_ms()
-    run.checked = checker.check(output.read(STATES), output.read(WINDOWS), ended)
+    try:
+        ended = _watched(run, settings, output, seconds, warm_up)
+        run.checked = checker.check(output.read(STATES), output.read(WINDOWS), ended)
+    except RiftError as error:
+        run.checked.blame(" ".join([error.message, *error.hint.strip().splitlines()[-1:]]))
     how = "right" if not run.checked.wrong else f"WRONG: {run.checked.wrong[0]}"
     err.print(
         f"{name}, {processes} {'cold' if cold else 'process' if processes == 1 else 'processes'}: "
@@ -479,40 +487,35 @@ def run(
     """
     taking_part = contenders(only)
     fastest = FASTEST if OURS in taking_part else FASTEST_PEER
-    wanted = events or int(fastest * (seconds + WARM_UP_SECONDS))
+    pairs = [(contender.name, count) for count in PROCESSES for contender in taking_part]
     runs: list[Measured] = []
     with running_platform(job=False) as settings:
         for contender in taking_part:
             if contender is not OURS:
                 environment(contender.name, settings)
-        load_, sent = fill(settings, wanted)
+        filled, sent = fill(settings, events or int(fastest * (seconds + WARM_UP_SECONDS)))
         output = Output(settings)
-        checker = Checker(load_, output.codecs[STATES.topic], output.codecs[WINDOWS.topic])
-        pairs = [(contender.name, count) for count in PROCESSES for contender in taking_part]
-        if OURS in taking_part:
-            runs.append(
-                measure(
-                    OURS.name,
-                    max(PROCESSES),
-                    settings,
-                    output,
-                    checker,
-                    seconds=seconds,
-                    warm_up=0.0,
-                    cold=True,
-                )
-            )
-        for number in range(rounds):
-            turn = number * len(pairs) // max(1, rounds)
-            for name, count in pairs[turn:] + pairs[:turn]:
-                runs.append(measure(name, count, settings, output, checker, seconds=seconds))
-    return _save(taking_part, runs, load_, sent, seconds, rounds, only)
+        checker = Checker(filled, output.codecs[STATES.topic], output.codecs[WINDOWS.topic])
+        bench = partial(measure, settings=settings, output=output, checker=checker, seconds=seconds)
+        done = 0
+        try:
+            if OURS in taking_part:
+                runs.append(bench(OURS.name, max(PROCESSES), warm_up=0.0, cold=True))
+            for number in range(rounds):
+                turn = number * len(pairs) // rounds
+                runs += [bench(name, count) for name, count in pairs[turn:] + pairs[:turn]]
+                done = number + 1
+        finally:
+            # An hour of work is not lost to an interrupt: whole rounds are kept.
+            if done:
+                result = _save(taking_part, runs, filled, sent, seconds, done, only)
+    return result
 
 
 def _save(
     taking_part: list[Contender],
     runs: list[Measured],
-    load_: Load,
+    filled: Load,
     sent: int,
     seconds: float,
     rounds: int,
@@ -547,7 +550,7 @@ def _save(
             "write the state of the match after every event and 5-second event-time windows of its "
             "players, both as Avro to Kafka. Some frameworks write a window when it closes, some with"
             " each event: both count as right.",
-            f"{sent:,} events of {len(load_.matches):,} real matches played again and again, all at "
+            f"{sent:,} events of {len(filled.matches):,} real matches played again and again, all at "
             f"once, lie in the topic before anybody starts. {rounds} rounds in rotation, {seconds:g} s"
             f" each after {WARM_UP_SECONDS:g} s that do not count; snapshots or commits every 5 s; "
             "broker and program share the cores. The rate is that of the states as the broker has "

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import faust
-from faust.serializers import codecs
+import mode.loop
 
 from bench.peer_programs.shared import SNAPSHOT_SECONDS, WINDOW_MS, Event, Job, Window, advance, fold, parts
 from bench.peer_programs.shared import read_job as read
+
+# Before Faust is imported, or the loop is made without it.
+mode.loop.use("uvloop")
+
+import faust  # noqa: E402
+from faust.serializers import codecs  # noqa: E402
 
 
 class _Frames(codecs.Codec):
