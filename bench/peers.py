@@ -380,6 +380,8 @@ def watch(run: Measured, output: Output, program: Program | None, seconds: float
     usage, last, grew = Usage(pids), -1, begun
     cpu: list[dict[str, float]] = []
     while time.monotonic() - begun < warm_up + seconds and time.monotonic() - grew < QUIET_SECONDS:
+        if program:
+            program.check()
         now, count = time.monotonic(), output.states()
         if now - begun >= warm_up or not warm_up:
             run.samples.append((now - begun, count))
