@@ -502,7 +502,8 @@ def run(
         done = 0
         try:
             if OURS in taking_part:
-                runs.append(bench(OURS.name, max(PROCESSES), warm_up=0.0, cold=True))
+                whole = seconds + WARM_UP_SECONDS
+                runs.append(bench(OURS.name, max(PROCESSES), seconds=whole, warm_up=0.0, cold=True))
             for number in range(rounds):
                 turn = number * len(pairs) // rounds
                 runs += [bench(name, count) for name, count in pairs[turn:] + pairs[:turn]]
