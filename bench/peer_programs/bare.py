@@ -61,6 +61,7 @@ def main() -> None:
 
     states: dict[str, State] = {}
     windows: dict[int, Windows] = defaultdict(Windows)
+    job.wait_for_all()
     committed = time.monotonic()
 
     def send(topic: str, key: bytes | None, value: bytes) -> None:

@@ -97,12 +97,11 @@ def flow(job: Job) -> Dataflow:
 def main() -> None:
     """Run this process of the cluster."""
     job = read_job()
-    folder = Path(job.folder)
+    folder = Path(job.folder) / "recovery"
     if job.index == 0:
+        folder.mkdir()
         init_db_dir(folder, job.processes)
-        (folder / "ready").touch()
-    while not (folder / "ready").exists():
-        pass
+    job.wait_for_all()
     alone = job.processes == 1
     cli_main(
         flow(job),

@@ -80,7 +80,9 @@ def application(job: Job) -> faust.App:
 
 def main() -> None:
     """Run until stopped."""
-    worker = faust.Worker(application(read()), loglevel="warning")
+    job = read()
+    worker = faust.Worker(application(job), loglevel="warning")
+    job.wait_for_all()
     worker.execute_from_commandline()
 
 

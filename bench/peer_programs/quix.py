@@ -94,6 +94,7 @@ def main() -> None:
         .apply(closed, expand=True, metadata=True)
         .to_topic(windows, key=lambda record: record[0])
     )
+    job.wait_for_all()
     app.run()
 
 

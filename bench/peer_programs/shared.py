@@ -10,8 +10,10 @@ import io
 import json
 import struct
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -60,7 +62,7 @@ class Job:
         states_id: The registry's id of it.
         windows_id: The registry's id of it.
         group: Consumer group or application id, new for each run.
-        folder: Empty folder for local state.
+        folder: Folder for local state, shared by all processes, empty at first.
         processes: How many processes share the work.
         addresses: An address for each of them, where they must talk to each other.
         index: Which of them this one is, from 0.
@@ -80,6 +82,12 @@ class Job:
     processes: int
     addresses: list[str]
     index: int
+
+    def wait_for_all(self) -> None:
+        """Return when every process is as far: a group that grows while it works does work twice."""
+        (Path(self.folder) / f"ready-{self.index}").touch()
+        while not all((Path(self.folder) / f"ready-{index}").exists() for index in range(self.processes)):
+            time.sleep(0.01)
 
     def decoder(self) -> Callable[[bytes], Event]:
         """Frames to events. Only the fields that the job uses are read: quicker than reading all."""
@@ -117,8 +125,7 @@ class Job:
 
 def read_job() -> Job:
     """The job that the command line names."""
-    with open(sys.argv[1]) as file:  # noqa: PTH123
-        return Job(**json.load(file))
+    return Job(**json.loads(Path(sys.argv[1]).read_text()))
 
 
 def window_record(player_id: str, match_id: str, start: int, counts: list[int]) -> dict[str, Any]:
