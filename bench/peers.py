@@ -50,7 +50,7 @@ EVENTS = "live-matches"
 SECONDS = 60.0
 ROUNDS = 3
 PROCESSES = (1, 2)
-WARM_UP_SECONDS = 10.0
+WARM_UP_SECONDS = 20.0
 FASTEST = 250_000
 """Events a second for which there shall be enough in the topic; who is quicker is measured up to its end."""
 FASTEST_PEER = 100_000
@@ -482,7 +482,7 @@ def run(
     """Measure all in rotation on a platform of the benchmark's own, and write the result.
 
     Args:
-        seconds: Steady state that is measured in each run, after 10 s that do not count.
+        seconds: Steady state that is measured in each run, after 20 s that do not count.
         rounds: How often each runs.
         only: Contenders by name; all by default.
         events: Events in the topic; by default enough for the quickest.
