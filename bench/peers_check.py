@@ -246,12 +246,15 @@ class Checker:
     ) -> None:
         """The newest record of every window that must be closed, for a sample of the matches."""
         found: dict[str, dict[Key, tuple[int, int, int, int]]] = defaultdict(dict)
-        read = self._windows_codec.projection(
-            ["match_id", "player_id", "window_start", "events", "kills", "deaths", "assists"]
+        match_of = self._windows_codec.projection(["match_id"])
+        told = self._windows_codec.projection(
+            ["player_id", "window_start", "events", "kills", "deaths", "assists"]
         )
         for record in records:
-            match_id, player, start, *counts = read(record.value() or b"")
+            frame = record.value() or b""
+            (match_id,) = match_of(frame)
             if _sampled(match_id, stride):
+                player, start, *counts = told(frame)
                 found[match_id][player, start] = tuple(counts)
         for key in seen:
             match_id = key.decode()
