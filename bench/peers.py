@@ -57,6 +57,10 @@ FASTEST_PEER = 100_000
 """The same where ours takes no part."""
 PATIENCE = 120.0
 QUIET_SECONDS = 8.0
+FOREVER_MS = 1 << 62
+CHECKED_STATES = 2_000_000
+CHECKED_SECONDS = 25.0
+"""The output is compared up to the moment at which so many states are out and so much time has gone by."""
 _FIRST_PORT = 21_000
 
 
@@ -135,6 +139,7 @@ class Measured:
         peak_mb: Highest resident memory of its processes, added up.
         cores: Processor time of its processes by second.
         broker_cores: Processor time of the broker by second.
+        checked_until_ms: Until when its output is compared, ms since the Unix epoch.
         checked: How many states and windows were compared, and what was wrong.
     """
 
@@ -147,6 +152,7 @@ class Measured:
     peak_mb: float = 0.0
     cores: float = 0.0
     broker_cores: float = 0.0
+    checked_until_ms: int = 0
     checked: Checked = field(default_factory=Checked)
 
 
@@ -193,8 +199,8 @@ class Output:
         """States that the topic holds now."""
         return sum(high - low for low, high in bounds(self._consumer, STATES.topic).values())
 
-    def read(self, schema: RecordSchema) -> Iterator[kafka.Message]:
-        """All records of a topic, each partition in order; some that come meanwhile, too."""
+    def read(self, schema: RecordSchema, until_ms: int = FOREVER_MS) -> Iterator[kafka.Message]:
+        """The records of a topic that were appended until a moment, each partition in order."""
         consumer = self._new_consumer()
         held = bounds(consumer, schema.topic)
         ends = {partition: high for partition, (low, high) in held.items() if high > low}
@@ -209,9 +215,13 @@ class Output:
                     raise StackError(f"{schema.topic} cannot be read: {error.str()}.")
                 heard = time.monotonic()
                 partition, offset = message.partition() or 0, message.offset() or 0
-                if offset + 1 >= ends.get(partition, 0):
-                    ends.pop(partition, None)
-                yield message
+                if partition not in ends:
+                    continue
+                wanted = message.timestamp()[1] <= until_ms
+                if not wanted or offset + 1 == ends[partition]:
+                    del ends[partition]
+                if wanted:
+                    yield message
             if time.monotonic() - heard > QUIET_SECONDS:
                 raise StackError(f"{schema.topic} does not give the records that it holds.")
         consumer.close()
@@ -390,8 +400,11 @@ def watch(run: Measured, output: Output, program: Program | None, seconds: float
             cpu.append(usage.cpu_seconds())
         if count != last:
             last, grew = count, now
+        if not run.checked_until_ms and count >= CHECKED_STATES and now - begun >= CHECKED_SECONDS:
+            run.checked_until_ms = now_ms()
         usage.sample()
         time.sleep(0.5)
+    run.checked_until_ms = run.checked_until_ms or now_ms()
     run.peak_mb = sum(usage.peak_mb[name] for name in own)
     # A topic that is read to its end stops the clock.
     ends = next((n for n, sample in enumerate(run.samples) if sample[1] == last), 0)
@@ -405,15 +418,14 @@ def watch(run: Measured, output: Output, program: Program | None, seconds: float
     run.broker_cores = used["kafka"] / run.seconds
 
 
-def _watched(run: Measured, settings: Settings, output: Output, seconds: float, warm_up: float) -> int:
-    """Start, watch and stop a contender; when it was stopped, in ms since the Unix epoch."""
+def _watched(run: Measured, settings: Settings, output: Output, seconds: float, warm_up: float) -> None:
+    """Start, watch and stop a contender."""
     if run.name == OURS.name:
         with running_ours(run.processes, settings):
             watch(run, output, None, seconds, warm_up)
-            return now_ms()
+        return
     with running_peer(run.name, run.processes, settings, output.codecs) as program:
         watch(run, output, program, seconds, warm_up)
-        return now_ms()
 
 
 def measure(
@@ -431,8 +443,9 @@ def measure(
     run = Measured(name, processes, cold)
     output.empty()
     try:
-        ended = _watched(run, settings, output, seconds, warm_up)
-        run.checked = checker.check(output.read(STATES), output.read(WINDOWS), ended)
+        _watched(run, settings, output, seconds, warm_up)
+        until = run.checked_until_ms
+        run.checked = checker.check(output.read(STATES, until), output.read(WINDOWS, until), until)
     except RiftError as error:
         run.checked.blame(" ".join([error.message, *error.hint.strip().splitlines()[-1:]]))
     how = "right" if not run.checked.wrong else f"WRONG: {run.checked.wrong[0]}"
@@ -560,9 +573,10 @@ def _save(
             f" each after {WARM_UP_SECONDS:g} s that do not count; snapshots or commits every 5 s; "
             "broker and program share the cores. The rate is that of the states as the broker has "
             "them.",
-            "Every state is compared with a plain recomputation, byte by byte, and the windows of a "
-            "sample of the matches one by one; who writes something else is called wrong and has no "
-            "figure.",
+            f"Every one of a run's first states (all of {CHECKED_SECONDS:g} s, and at least "
+            f"{CHECKED_STATES:,} where there are so many) is compared with a plain recomputation, byte by "
+            "byte, and the windows of a sample of the matches one by one; who writes something else is "
+            "called wrong and has no figure.",
             "Ours at 1 and 2 is the job's parallelism in one TaskManager; its memory is that of both "
             "JVMs with the heap that they are given. The cold run is the first after the cluster's "
             "start, warm-up included.",

@@ -179,9 +179,9 @@ class Checker:
         """Read both outputs and say what is wrong with them.
 
         Args:
-            state_records: All states, each partition in order.
-            window_records: All windows, each partition in order.
-            ended_ms: When the program was stopped, ms since the Unix epoch.
+            state_records: All states until then, each partition in order.
+            window_records: All windows until then, each partition in order.
+            ended_ms: Until when that was written, ms since the Unix epoch.
         """
         checked = Checked()
         settled_ms = ended_ms - SETTLED_SECONDS * 1000
