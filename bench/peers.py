@@ -606,7 +606,9 @@ def _row(title: str, same: list[Measured]) -> list[Any]:
 
 def plot(raw: list[dict[str, Any]]) -> Bars:
     """Events a second by program, one and two processes beside each other, with lowest and highest."""
-    right = [run for run in raw if not run["checked"]["wrong"] and not run["cold"]]
+    warm = [run for run in raw if not run["cold"]]
+    wrong = {(run["title"], run["processes"]) for run in warm if run["checked"]["wrong"]}
+    right = [run for run in warm if (run["title"], run["processes"]) not in wrong]
     programs = list(dict.fromkeys(run["title"] for run in right))
     counts = sorted({run["processes"] for run in right})
     series = {
