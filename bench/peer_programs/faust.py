@@ -44,10 +44,12 @@ def application(job: Job) -> faust.App:
         topic_partitions=4,
         topic_disable_leader=True,
         broker_commit_interval=SNAPSHOT_SECONDS,
-        broker_max_poll_records=5_000,
+        broker_max_poll_records=1_000,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=16_384,
         stream_wait_empty=False,
+        # Whoever begins before the others have joined does work that is done again when they have.
+        stream_recovery_delay=3.0,
         producer_linger=0.02,
         producer_max_batch_size=262_144,
         producer_compression_type="lz4",
