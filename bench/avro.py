@@ -7,6 +7,7 @@ from typing import Any
 
 import fastavro
 
+from bench.plots import Bars
 from bench.results import Result, save, spread, time_per_call
 from streams.avro import Codec, Record, plain_schema
 from streams.schemas import RecordSchema, for_topic
@@ -94,3 +95,19 @@ def _measure(schema: RecordSchema, record: Record) -> dict[str, list[float]]:
         "decode": time_per_call(lambda: codec.decode(frame)),
         "decode_three": time_per_call(lambda: three(frame)),
     }
+
+
+def plot(raw: dict[str, Any]) -> Bars:
+    """Microseconds by record, ours beside fastavro's."""
+    names = {
+        "encode: fastavro": "encode_fastavro",
+        "encode: ours": "encode",
+        "decode: fastavro": "decode_fastavro",
+        "decode: ours": "decode",
+        "decode 3 fields: ours": "decode_three",
+    }
+    series = {
+        title: [[seconds * 1e6 for seconds in figures[name].values()] for figures in raw.values()]
+        for title, name in names.items()
+    }
+    return Bars("µs", list(raw), series)

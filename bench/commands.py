@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from riftstream.console import JsonFlag, out, print_json
 from riftstream.errors import RiftError
 
-NAMES = ("avro", "latency", "pipeline")
+NAMES = ("avro", "latency", "peers", "pipeline")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,20 +22,36 @@ def register(app: typer.Typer) -> None:
 def _help() -> str:
     return (
         "Run a benchmark, write docs/benchmarks/NAME.json and the page docs/benchmarks.md.\n\n"
-        f"NAME is one of: {', '.join(NAMES)}.\n\nExample: rift bench avro"
+        f"NAME is one of: {', '.join(NAMES)}. `rift bench pipeline --peers` is `rift bench peers`.\n\n"
+        "Example: rift bench avro"
     )
 
 
 def run(
     name: Annotated[str, typer.Argument(help="Which benchmark.")],
+    peers: Annotated[
+        bool, typer.Option("--peers", help="With pipeline: the part that peers can do.")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Seconds that are measured at a time.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this contender; may be repeated.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run one benchmark and show its table."""
-    if name not in NAMES:
-        raise RiftError(f"There is no benchmark {name}.", f"Choose one of: {', '.join(NAMES)}.")
+    if name not in NAMES or (peers and name not in ("pipeline", "peers")):
+        raise RiftError(
+            f"There is no benchmark {name}{' --peers' if peers else ''}.",
+            f"Choose one of: {', '.join(NAMES)}.",
+        )
     from rich.table import Table
 
-    result = importlib.import_module(f"bench.{name}").run()
+    measure = importlib.import_module(f"bench.{'peers' if peers else name}").run
+    options = {"seconds": seconds, "rounds": rounds, "only": only}
+    given = {option: value for option, value in options.items() if value is not None}
+    unknown = [option for option in given if option not in inspect.signature(measure).parameters]
+    if unknown:
+        raise RiftError(f"The benchmark {name} has no option --{unknown[0]}.")
+    result = measure(**given)
     if json:
         print_json(result)
         return

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.platform import running_platform
+from bench.plots import Lines
 from bench.results import Result, save
 from riftstream.console import err
 from riftstream.settings import Settings
@@ -166,3 +167,12 @@ def run(seconds: float = SECONDS) -> Result:
         ],
         raw=raw,
     )
+
+
+def plot(raw: dict[str, Any]) -> Lines:
+    """Latency by percentile, a line for each rate."""
+    series = {
+        f"{int(rate):,} events/s": [(float(q), ms) for q, ms in figures["percentiles_ms"].items()]
+        for rate, figures in raw.items()
+    }
+    return Lines("percentile", "ms", series, log=True)

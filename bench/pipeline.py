@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import confluent_kafka as kafka
 
 from bench.platform import Usage, running_platform
+from bench.plots import Bars
 from bench.results import Result, save, spread
 from jobs import runner
 from riftstream.console import err
@@ -79,7 +81,7 @@ class _Output:
         return list(times.values())
 
 
-def _real_matches(settings: Settings) -> list[list[Event]]:
+def real_matches(settings: Settings) -> list[list[Event]]:
     """The matches that play at once: from RIFT_DATA where it is set, else the twenty of the sample."""
     if settings.data is None:
         return sample.matches()
@@ -111,7 +113,7 @@ def run(events: int = EVENTS) -> Result:
     with running_platform(job=False) as settings:
         err.print(f"preloading {events:,} events ...")
         with Producer(settings) as producer:
-            matches = _real_matches(settings)
+            matches = real_matches(settings)
             sent = preload(matches, events, producer.codec, producer.send_bytes, concurrent=len(matches))
         output = _Output(settings)
         rounds = []
@@ -146,3 +148,9 @@ def run(events: int = EVENTS) -> Result:
         notes=notes,
         raw=[{"rate": r.rate, "seconds": r.seconds, "cpu": r.cpu, "peak_mb": r.peak_mb} for r in rounds],
     )
+
+
+def plot(raw: list[dict[str, Any]]) -> Bars:
+    """Events a second of the cold run and of the warm ones."""
+    cold, *warm = [round["rate"] for round in raw]
+    return Bars("events/s", ["cold JVM (first run)", "warm"], {"the whole job": [[cold], warm]})

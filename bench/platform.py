@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,12 +40,15 @@ def running_platform(*, job: bool = True) -> Iterator[Settings]:
 
 
 class Usage:
-    """Processor time and memory of each part since the object was made."""
+    """Processor time and memory of each part of the platform since the object was made.
 
-    def __init__(self) -> None:
-        self._processes = {
-            part.name: psutil.Process(part.pid) for part in stack.health() if part.pid is not None
-        }
+    Args:
+        others: Process ids of more parts, by name.
+    """
+
+    def __init__(self, others: Mapping[str, int] | None = None) -> None:
+        parts = {part.name: part.pid for part in stack.health() if part.pid is not None}
+        self._processes = {name: psutil.Process(pid) for name, pid in (parts | dict(others or {})).items()}
         self._start = {name: self._seconds(process) for name, process in self._processes.items()}
         self.peak_mb = dict.fromkeys(self._processes, 0.0)
 

@@ -62,9 +62,9 @@ def table_name(topic: str) -> str:
     return topic.replace("-", "_")
 
 
-def topics() -> dict[str, RecordSchema]:
-    """Every record schema by its table's name."""
-    return {table_name(topic): schema for topic, schema in all_schemas().items()}
+def topics(more: Iterable[RecordSchema] = ()) -> dict[str, RecordSchema]:
+    """Every record schema, and those that only one job knows, by its table's name."""
+    return {table_name(schema.topic): schema for schema in (*all_schemas().values(), *more)}
 
 
 def functions() -> list[str]:

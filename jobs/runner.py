@@ -84,6 +84,7 @@ def submit(
     fresh: bool = False,
     options: Mapping[str, str] | None = None,
     source_options: Mapping[str, str] | None = None,
+    file: Path | None = None,
     settings: Settings | None = None,
 ) -> Submitted:
     """Submit a job, unless it runs already, and wait until all of its tasks run.
@@ -98,6 +99,8 @@ def submit(
         options: Flink options over those of the job's file, for example ``{"parallelism.default": "2"}``.
         source_options: Options over those of the tables that the job reads, for example
             ``{"scan.bounded.mode": "latest-offset"}``.
+        file: The job's file where it lies elsewhere; ``.avsc`` files beside it are records of topics that
+            only it knows.
         settings: Where everything is; the process's settings by default.
 
     Returns:
@@ -108,7 +111,7 @@ def submit(
         StackError: The cluster does not answer.
     """
     settings = settings or get_settings()
-    job = sqlfile.load(name)
+    job = sqlfile.load(name) if file is None else sqlfile.read(file)
     if target == LOCAL:
         return Submitted(name, _session(settings, "submit", job, LOCAL, options, source_options), new=True)
     cluster = Cluster(_address(target, settings))
@@ -295,7 +298,7 @@ def _session(
     """
     request = {
         "what": what,
-        "job": job.name,
+        "file": str(job.file),
         "target": target,
         "options": dict(options or {}),
         "source_options": dict(source_options or {}),

@@ -94,7 +94,7 @@ def declare(
 ) -> None:
     """Make known what a job uses: the topics that it reads and writes, the lake, its own views."""
     written = set(job.targets)
-    for table, schema in ddl.topics().items():
+    for table, schema in ddl.topics(job.schemas).items():
         if table in written:
             environment.execute_sql(ddl.sink(schema, settings))
         elif table in job.words:
@@ -269,7 +269,7 @@ def main() -> None:
     """Do what the request on standard input asks, and print the answer as one line of JSON."""
     request = json.load(sys.stdin)
     settings = Settings(**request["settings"])
-    job = sqlfile.load(request["job"])
+    job = sqlfile.read(Path(request["file"]))
     try:
         answer = {"result": _ANSWERS[request["what"]](request, job, settings)}
     except RiftError as error:

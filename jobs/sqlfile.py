@@ -8,10 +8,11 @@ our functions are there without being declared (``jobs.ddl``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from riftstream.errors import JobError
+from streams import schemas
 
 FOLDER = Path(__file__).parent
 HEADINGS = ("Reads", "Writes", "Keeps", "Promises")
@@ -34,6 +35,8 @@ class Job:
         settings: The SET lines.
         views: CREATE TEMPORARY VIEW statements by the view's name, in order.
         inserts: INSERT statements in order.
+        file: Where it was read from; None for a text that lies nowhere.
+        schemas: Records of topics that only this job knows: the ``.avsc`` files beside its file.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Job:
     settings: dict[str, str]
     views: dict[str, str]
     inserts: tuple[str, ...]
+    file: Path | None = None
+    schemas: tuple[schemas.RecordSchema, ...] = ()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -68,7 +73,18 @@ def load(name: str) -> Job:
     file = FOLDER / f"{name}.sql"
     if not file.is_file():
         raise JobError(f"There is no job {name}.", f"There are: {', '.join(names())}.")
-    return parse(name, file.read_text())
+    return read(file)
+
+
+def read(file: Path) -> Job:
+    """Read a job's file, wherever it lies.
+
+    Raises:
+        JobError: It is not one.
+        SchemaError: A schema beside it is not one.
+    """
+    own = tuple(map(schemas.load, sorted(file.parent.glob("*.avsc"))))
+    return replace(parse(file.stem, file.read_text()), file=file.resolve(), schemas=own)
 
 
 def parse(name: str, text: str) -> Job:

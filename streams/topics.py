@@ -52,8 +52,8 @@ class TopicSpec:
     config: dict[str, str]
 
 
-def specs(settings: Settings) -> list[TopicSpec]:
-    """The topics of all record schemas.
+def specs(settings: Settings, topics: Iterable[str] | None = None) -> list[TopicSpec]:
+    """How our topics shall be: those of all record schemas, or the ones that are named.
 
     Broker time stamps (LogAppendTime) keep replayed history from being older than the retention and thus
     deleted at once; when something happened stands in the record.
@@ -64,7 +64,8 @@ def specs(settings: Settings) -> list[TopicSpec]:
         "message.timestamp.type": "LogAppendTime",
     }
     own = {DEAD_LETTERS: {"max.message.bytes": str(_DEAD_LETTER_BYTES)}}
-    return [TopicSpec(topic, settings.partitions, common | own.get(topic, {})) for topic in all_schemas()]
+    names = all_schemas() if topics is None else topics
+    return [TopicSpec(topic, settings.partitions, common | own.get(topic, {})) for topic in names]
 
 
 def plan(settings: Settings, topics: Iterable[TopicSpec] | None = None) -> list[Change]:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from infra import jars
+from infra import installer, jars
 from infra.locks import waiting_lock
 from infra.parts.base import HOST, Context, Launch, Part, http
 from riftstream.errors import StackError
@@ -126,8 +126,7 @@ def _unpack_debian(package: str, lib: Path) -> bool:
 def _installer(site: Path, work: Path) -> list[str]:
     """Command that installs the locked packages into a folder: uv where it is found, else pip."""
     checked = ["--require-hashes", "--no-deps", "--target", str(site), "-r", str(LOCK)]
-    beside = (Path(sys.executable).with_name("uv"), LOCK.parent.parent / ".uv" / "bin" / "uv")
-    uv = next((str(file) for file in beside if file.is_file()), None) or shutil.which("uv")
+    uv = installer.uv()
     if uv:
         return [uv, "pip", "install", "--quiet", "--python", sys.executable, *checked]
     if importlib.util.find_spec("pip") is None:

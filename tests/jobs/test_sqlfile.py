@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,18 @@ def test_a_job_that_writes_nothing_is_refused() -> None:
 def test_an_unknown_job_is_told_with_those_that_there_are() -> None:
     with pytest.raises(JobError, match=r"There are: .*match_pipeline"):
         sqlfile.load("no_such_job")
+
+
+def test_a_file_elsewhere_knows_the_topics_whose_records_lie_beside_it(tmp_path: Path) -> None:
+    statement = "INSERT INTO made_up SELECT match_id FROM live_matches;"
+    (tmp_path / "other.sql").write_text(HEADER + statement)
+    fields = [{"name": "match_id", "type": "string", "unit": "none", "doc": "The match."}]
+    schema = {"type": "record", "name": "MadeUp", "doc": "Made up.", "topic": "made-up", "key": "match_id"}
+    (tmp_path / "made_up.avsc").write_text(json.dumps(schema | {"fields": fields}))
+    job = sqlfile.read(tmp_path / "other.sql")
+    assert (job.name, job.file, job.targets) == ("other", tmp_path / "other.sql", ("made_up",))
+    assert set(ddl.topics(job.schemas)) - set(ddl.topics()) == {"made_up"}
+
+
+def test_jobs_of_the_platform_have_no_topics_of_their_own() -> None:
+    assert all(sqlfile.load(name).schemas == () for name in sqlfile.names())
