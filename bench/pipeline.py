@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import confluent_kafka as kafka
 
 from bench.platform import Usage, running_platform
-from bench.plots import Bars
+from bench.plots import Lines
 from bench.results import Result, save, spread
 from jobs import runner
 from riftstream.console import err
@@ -25,119 +25,142 @@ from streams.sources.simulator import preload
 
 JOB = "match_pipeline"
 OUT = "match-features"
-EVENTS = 3_000_000
-WARM_ROUNDS = 3
+EVENTS = 12_000_000
+COLD_EVENTS = 1_000_000
+WARM_UP_EVENTS = 3_000_000
+SLICE_SECONDS = 10.0
 LIVE_MATCHES = 2_000
 PARALLELISM = 2
 PATIENCE = 900.0
+FORGET = "60 s"
+"""After how long the state of a match is let go: here a day of esports goes by in a second."""
 
 
-@dataclass(frozen=True)
-class Round:
-    """One run over the preloaded topic.
+@dataclass
+class Run:
+    """One run of the job over the preloaded topic.
 
     Attributes:
-        events: Events that came out.
-        seconds: From the first feature record's append time to the last one's.
-        cpu: Processor seconds by part.
+        seconds: Seconds since the first output, at each look.
+        events: Events that had come out by then.
+        cpu: Processor seconds that each part had used by then.
         peak_mb: Highest resident memory by part.
     """
 
-    events: int
-    seconds: float
-    cpu: dict[str, float]
-    peak_mb: dict[str, float]
+    seconds: list[float] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)
+    cpu: list[dict[str, float]] = field(default_factory=list)
+    peak_mb: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def rate(self) -> float:
-        """Events a second."""
-        return self.events / self.seconds
+    def _at(self, events: int) -> int:
+        """The first look by which so many events had come out; the last but one where there is none."""
+        found = next((look for look, count in enumerate(self.events) if count >= events), len(self.events))
+        return min(found, len(self.events) - 2)
+
+    def rate(self, first: int, last: int) -> float:
+        """Events a second between two looks."""
+        return (self.events[last] - self.events[first]) / (self.seconds[last] - self.seconds[first])
+
+    def cold(self) -> float:
+        """Events a second of the first ``COLD_EVENTS``."""
+        return self.rate(0, self._at(COLD_EVENTS))
+
+    def slices(self, warm_up: int) -> list[float]:
+        """Events a second of each ten seconds after a warm-up of so many events."""
+        start = self._at(warm_up)
+        found: list[float] = []
+        for look in range(start + 1, len(self.seconds)):
+            if self.seconds[look] - self.seconds[start] >= SLICE_SECONDS or (
+                not found and look == len(self.seconds) - 1
+            ):
+                found.append(self.rate(start, look))
+                start = look
+        return found
+
+    def cpu_per_event(self, warm_up: int) -> dict[str, float]:
+        """Microseconds of processor time that each part used for an event after the warm-up."""
+        start = self._at(warm_up)
+        events = self.events[-1] - self.events[start]
+        return {name: (self.cpu[-1][name] - self.cpu[start][name]) / events * 1e6 for name in self.cpu[start]}
 
 
-class _Output:
-    """Where the output topic ends, and when its records were appended."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._consumer = kafka.Consumer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap,
-                "group.id": "bench",
-                "enable.auto.commit": False,
-                "log_level": 2,
-            }
-        )
-
-    def ends(self) -> dict[int, int]:
-        return {partition: high for partition, (_, high) in bounds(self._consumer, OUT).items()}
-
-    def appended(self, offsets: dict[int, int]) -> list[int]:
-        """Append times (ms) of the records at these offsets."""
-        self._consumer.assign([kafka.TopicPartition(OUT, part, at) for part, at in offsets.items()])
-        times: dict[int, int] = {}
-        while len(times) < len(offsets):
-            for message in self._consumer.consume(1000, 1.0):
-                if message.error() is None and (message.partition() or 0) not in times:
-                    times[message.partition() or 0] = message.timestamp()[1]
-        return list(times.values())
-
-
-def real_matches(settings: Settings) -> list[list[Event]]:
-    """The matches that play at once: from RIFT_DATA where it is set, else the twenty of the sample."""
+def real_matches(settings: Settings, count: int = LIVE_MATCHES) -> list[list[Event]]:
+    """Matches that play at once: from RIFT_DATA where it is set, else the twenty of the sample."""
     if settings.data is None:
         return sample.matches()
-    return list(itertools.islice(LolPro(settings.data).matches(), LIVE_MATCHES))
+    return list(itertools.islice(LolPro(settings.data).matches(), count))
 
 
-def _one_round(settings: Settings, output: _Output, events: int) -> Round:
-    before = output.ends()
+def load(settings: Settings, matches: list[list[Event]], events: int, live: int) -> int:
+    """Put events into the topic: ``live`` of the matches at a time, again and again under new ids."""
+    err.print(f"preloading {events:,} events ...")
+    with Producer(settings) as producer:
+        return preload(matches, events, producer.codec, producer.send_bytes, concurrent=live)
+
+
+def measure(settings: Settings, events: int, options: dict[str, str], out: str = OUT) -> Run:
+    """Run the job afresh over what lies in the topic, until so many events have come out.
+
+    Raises:
+        RiftError: They did not within fifteen minutes.
+    """
+    consumer = kafka.Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "bench"})
+
+    def written() -> int:
+        return sum(high for _, high in bounds(consumer, out).values())
+
+    before = written()
     usage = Usage()
-    options = {"parallelism.default": str(PARALLELISM)}
     runner.submit(JOB, fresh=True, options=options, settings=settings)
-    deadline = time.monotonic() + PATIENCE
-    while sum(output.ends().values()) - sum(before.values()) < events:
-        if time.monotonic() > deadline:
-            raise RiftError(f"The job did not finish {events} events within {PATIENCE:.0f} s.")
-        usage.sample()
+    run = Run()
+    start = time.monotonic()
+    while not run.events or run.events[-1] < events:
+        count, now = written() - before, time.monotonic()
+        if now - start > PATIENCE:
+            raise RiftError(f"The job did not finish {events:,} events within {PATIENCE:.0f} s.")
+        if count:
+            start = start if run.events else now
+            run.seconds.append(now - start)
+            run.events.append(count)
+            run.cpu.append(usage.cpu_seconds())
+            usage.sample()
         time.sleep(0.5)
-    after = output.ends()
-    cpu = usage.cpu_seconds()
     runner.stop(JOB, savepoint=False, settings=settings)
-    used = [part for part in before if after[part] > before[part]]
-    first = min(output.appended({part: before[part] for part in used}))
-    last = max(output.appended({part: after[part] - 1 for part in used}))
-    return Round(events, (last - first) / 1000, cpu, usage.peak_mb)
+    consumer.close()
+    run.peak_mb = usage.peak_mb
+    return run
 
 
 def run(events: int = EVENTS) -> Result:
     """Measure on a stack of its own, and write the result."""
     with running_platform(job=False) as settings:
-        err.print(f"preloading {events:,} events ...")
-        with Producer(settings) as producer:
-            matches = real_matches(settings)
-            sent = preload(matches, events, producer.codec, producer.send_bytes, concurrent=len(matches))
-        output = _Output(settings)
-        rounds = []
-        for number in range(1 + WARM_ROUNDS):
-            rounds.append(_one_round(settings, output, sent))
-            err.print(f"round {number}: {rounds[-1].rate:,.0f} events/s")
-    cold, *warm = rounds
-    rates = spread([round.rate for round in warm])
+        matches = real_matches(settings)
+        sent = load(settings, matches, events, len(matches))
+        found = measure(
+            settings, sent, {"parallelism.default": str(PARALLELISM), "table.exec.state.ttl": FORGET}
+        )
+    rates = spread(found.slices(WARM_UP_EVENTS))
     rows = [
-        ["cold JVM (first run)", round(cold.rate), "", ""],
-        ["warm", round(rates["median"]), round(rates["min"]), round(rates["max"])],
+        [f"cold (the first {COLD_EVENTS:,} events of a new JVM)", round(found.cold()), "", ""],
+        [
+            f"warm ({SLICE_SECONDS:.0f} s slices after {WARM_UP_EVENTS:,} events)",
+            *(round(rates[key]) for key in ("median", "min", "max")),
+        ],
     ]
-    names = sorted(cold.cpu, key=lambda name: -warm[-1].cpu[name])
+    used = sorted(found.cpu_per_event(WARM_UP_EVENTS).items(), key=lambda item: -item[1])
     notes = [
         f"{sent:,} events made by replaying {len(matches):,} real matches again and again under new ids, all "
-        f"at once, lie in the topic before the job starts; parallelism {PARALLELISM}; all on the same cores.",
+        f"at once, lie in the topic before the job starts; one run over all of them, parallelism "
+        f"{PARALLELISM}; broker and store on the same cores.",
         "The whole job: poison-proof decode, validation, duplicates dropped, player windows, state after "
         "every event, dead letters, Kafka out, Iceberg through REST and S3, 5 s checkpoints.",
-        "Start-up is left out: time runs from the first feature record that the broker appended to the last.",
-        *(
-            f"{name}: {warm[-1].cpu[name]:.0f} s of processor time in the last warm round, "
-            f"{max(r.peak_mb[name] for r in rounds):,.0f} MB at most."
-            for name in itertools.islice(names, 6)
-        ),
+        "Time runs from the first feature record that the broker has; the start of the job is left out.",
+        f"The state of a match is let go {FORGET} after its last event instead of 24 h: the events of many "
+        "days go by in minutes.",
+        "Processor time an event, warm: "
+        + ", ".join(f"{name} {micros:.1f} µs" for name, micros in used if micros >= 0.05)
+        + ".",
+        "Memory at most: " + ", ".join(f"{name} {found.peak_mb[name]:,.0f} MB" for name, _ in used) + ".",
     ]
     return save(
         "pipeline",
@@ -146,11 +169,17 @@ def run(events: int = EVENTS) -> Result:
         ["run", "events/s (median)", "lowest", "highest"],
         rows,
         notes=notes,
-        raw=[{"rate": r.rate, "seconds": r.seconds, "cpu": r.cpu, "peak_mb": r.peak_mb} for r in rounds],
+        raw={
+            "seconds": found.seconds,
+            "events": found.events,
+            "peak_mb": found.peak_mb,
+            "cpu_us": dict(used),
+        },
     )
 
 
-def plot(raw: list[dict[str, Any]]) -> Bars:
-    """Events a second of the cold run and of the warm ones."""
-    cold, *warm = [round["rate"] for round in raw]
-    return Bars("events/s", ["cold JVM (first run)", "warm"], {"the whole job": [[cold], warm]})
+def plot(raw: dict[str, Any]) -> Lines:
+    """Events a second over the run, in slices of ten seconds."""
+    run = Run(raw["seconds"], raw["events"])
+    points = [((n + 0.5) * SLICE_SECONDS, rate) for n, rate in enumerate(run.slices(0))]
+    return Lines("seconds since the first output", "events/s", {"the whole job": points})
