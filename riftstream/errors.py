@@ -36,6 +36,10 @@ class JobError(RiftError):
     """A Flink job could not be prepared, submitted or stopped."""
 
 
+class FeatureError(RiftError):
+    """A feature, feature view or feature service is unknown, or is asked for what it cannot give."""
+
+
 class ModelError(RiftError):
     """A model is missing, broken, or gave an answer that cannot be right."""
 

@@ -8,7 +8,6 @@ sees a fact twice at most, and never misses one.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,11 +17,12 @@ import numpy as np
 import structlog
 
 from models.vector import sha256, to_matrix
-from riftstream.errors import DeliveryError, ModelError, SchemaError, StackError
+from riftstream.errors import ModelError, SchemaError
 from riftstream.settings import Settings, get_settings
 from streams.avro import Record
 from streams.client import Producer, codec_for
 from streams.clock import now_ms
+from streams.group import GroupReader
 
 log = structlog.get_logger()
 
@@ -184,24 +184,15 @@ class PredictionLoop:
         self._scorer = scorer
         self._batch = batch
         self._poll_seconds = poll_seconds
-        self._commit_seconds = commit_seconds
-        self._committed_at = time.monotonic()
         self._stopping = False
-        self._settings = settings
         self._read = codec_for(FEATURES, settings).projection((*PROVENANCE, *model.features))
         self._predictions = Producer(settings, topic=PREDICTIONS, linger_ms=0)
-        self._dead_letters: Producer | None = None
-        self._done: dict[int, int] = {}
-        self._consumer = kafka.Consumer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap,
-                "group.id": f"predictor-{model.name}",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 5,
-                "partition.assignment.strategy": "cooperative-sticky",
-            }
+        self._reader = GroupReader(
+            f"predictor-{model.name}",
+            [FEATURES],
+            settings,
+            commit_seconds=commit_seconds,
+            before_commit=lambda: self._predictions.flush(),
         )
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -211,14 +202,14 @@ class PredictionLoop:
             StackError: Kafka can't be read.
             DeliveryError: Kafka did not take the predictions; nothing of that batch was committed.
         """
-        self._consumer.subscribe([FEATURES], on_revoke=lambda *_: self._commit())
+        self._reader.join()
         log.info("predictor.started", model=self.model.name, version=self.model.version)
         try:
             while not self._stopping and not until():
                 self._step()
-            self._commit()
+            self._reader.commit()
         finally:
-            self._consumer.close()
+            self._reader.close()
             log.info("predictor.stopped", predicted=self.predicted)
 
     def stop(self) -> None:
@@ -226,23 +217,10 @@ class PredictionLoop:
         self._stopping = True
 
     def _step(self) -> None:
-        messages = self._take()
+        messages = self._reader.take(self._batch, self._poll_seconds)
         if messages:
             self._predict(messages)
-        if self._done and time.monotonic() - self._committed_at >= self._commit_seconds:
-            self._commit()
-
-    def _take(self) -> list[kafka.Message]:
-        """What is there now: the first message is waited for, the rest of the batch is not."""
-        first = self._consumer.poll(self._poll_seconds)
-        if first is None:
-            return []
-        messages = [first, *self._consumer.consume(self._batch - 1, 0)]
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                raise StackError(f"{FEATURES} cannot be read: {error.str()}.", "See 'rift status'.")
-        return messages
+        self._reader.commit_when_due()
 
     def _predict(self, messages: Sequence[kafka.Message]) -> None:
         rows, positions = self._decode(messages)
@@ -257,8 +235,7 @@ class PredictionLoop:
             for record in facts(self.model, given, positions, matrix, scores, model_time, now_ms()):
                 self._predictions.send(record)
             self.predicted += len(rows)
-        for message in messages:
-            self._done[message.partition() or 0] = (message.offset() or 0) + 1
+        self._reader.done(messages)
 
     def _decode(self, messages: Sequence[kafka.Message]) -> tuple[list[tuple[Any, ...]], list[Position]]:
         rows, positions = [], []
@@ -267,34 +244,12 @@ class PredictionLoop:
             try:
                 rows.append(self._read(value if value is not None else b""))
             except SchemaError as broken:
-                self._bury(message, broken)
+                self._reader.bury(message, broken)
                 continue
             positions.append(
                 Position(message.partition() or 0, message.offset() or 0, message.timestamp()[1])
             )
         return rows, positions
-
-    def _bury(self, message: kafka.Message, broken: SchemaError) -> None:
-        """Keep a vector that can't be read; it must not stop those behind it."""
-        if self._dead_letters is None:
-            self._dead_letters = Producer(self._settings, topic="dead-letters")
-        partition, offset = message.partition() or 0, message.offset() or 0
-        self._dead_letters.send(
-            {
-                "dead_letter_id": f"{FEATURES}:{partition}:{offset}",
-                "source_topic": FEATURES,
-                "source_partition": partition,
-                "source_offset": offset,
-                "source_time": message.timestamp()[1],
-                "stage": "serving",
-                "reason": "undecodable",
-                "detail": broken.message,
-                "record_key": message.key(),
-                "record_value": message.value(),
-                "first_seen": now_ms(),
-            }
-        )
-        log.warning("predictor.dead_letter", partition=partition, offset=offset)
 
     def _score(self, matrix: np.ndarray) -> Scores | None:
         """Ask the model until it answers, longer and longer apart; none when told to stop meanwhile."""
@@ -304,45 +259,6 @@ class PredictionLoop:
                 return self._scorer.score(matrix)
             except ModelError as away:
                 log.warning("predictor.model_away", error=str(away), retry_in_s=pause)
-                self._hold(pause)
+                self._reader.hold(pause, lambda: self._stopping)
                 pause = min(pause * 2, 2.0)
         return None
-
-    def _hold(self, seconds: float) -> None:
-        """Wait without losing the place in the consumer group: polling a paused partition gives nothing."""
-        held = self._consumer.assignment()
-        self._consumer.pause(held)
-        deadline = time.monotonic() + seconds
-        while not self._stopping and (left := deadline - time.monotonic()) > 0:
-            self._consumer.poll(min(left, 0.1))
-        self._consumer.resume(self._consumer.assignment())
-
-    def _commit(self) -> None:
-        """Commit what is done, after the broker has every prediction and dead letter of it."""
-        self._committed_at = time.monotonic()
-        if not self._done:
-            return
-        self._predictions.flush()
-        if self._dead_letters is not None:
-            self._dead_letters.flush()
-        places = [
-            kafka.TopicPartition(FEATURES, partition, offset) for partition, offset in self._done.items()
-        ]
-        self._done = {}
-        try:
-            self._consumer.commit(offsets=places, asynchronous=False)
-        except kafka.KafkaException as cause:
-            if cause.args[0].code() in _LOST_PLACE:
-                log.warning("predictor.place_lost", error=cause.args[0].str())
-                return
-            raise DeliveryError(
-                f"Offsets of {FEATURES} could not be committed: {cause.args[0].str()}."
-            ) from cause
-
-
-_LOST_PLACE = (
-    kafka.KafkaError.ILLEGAL_GENERATION,
-    kafka.KafkaError.UNKNOWN_MEMBER_ID,
-    kafka.KafkaError.REBALANCE_IN_PROGRESS,
-    kafka.KafkaError._ASSIGNMENT_LOST,
-)

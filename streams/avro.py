@@ -45,8 +45,13 @@ def _varint(value: int) -> bytes:
 _SMALL = tuple(_varint(n) for n in range(8192))
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The long that starts at ``at``, and the position after it."""
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The long that starts at ``at`` in Avro binary, and the position after it.
+
+    Raises:
+        ValueError: It is longer than a long can be.
+        IndexError: The data ends within it.
+    """
     shift = result = 0
     while True:
         byte = data[at]
@@ -116,18 +121,18 @@ _WRITERS: dict[str, Callable[[Any], bytes]] = {
 def _read_array(data: bytes, at: int, item: Callable[[bytes, int], tuple[Any, int]]) -> tuple[list[Any], int]:
     values: list[Any] = []
     while True:
-        count, at = _read_varint(data, at)
+        count, at = read_varint(data, at)
         if count == 0:
             return values, at
         if count < 0:
-            _, at = _read_varint(data, at)
+            _, at = read_varint(data, at)
         for _ in range(abs(count)):
             value, at = item(data, at)
             values.append(value)
 
 
 def _read_string(data: bytes, at: int) -> tuple[str, int]:
-    size, at = _read_varint(data, at)
+    size, at = read_varint(data, at)
     if size < 0 or at + size > len(data):
         raise ValueError("a string reaches past the end")
     return data[at : at + size].decode(), at + size
@@ -224,7 +229,7 @@ def _decoder(fields: Sequence[Field], columns: Sequence[str], result: str) -> Ca
         lines += [" return {" + ", ".join(f"{name!r}: v{place[name]}" for name in columns) + "}"]
     else:
         lines += [" return (" + "".join(f"v{place[name]}, " for name in columns) + ")"]
-    scope: dict[str, Any] = {"read_varint": _read_varint, "read_double": _read_double}
+    scope: dict[str, Any] = {"read_varint": read_varint, "read_double": _read_double}
     scope |= {"read_strings": _read_strings, "read_doubles": _read_doubles}
     decode: Callable[[bytes], Any] = _compile("decoder", lines, scope)
     return decode

@@ -1,0 +1,389 @@
+"""From feature topics to Redis: every row is written, the newest event wins, nothing is lost.
+
+``RedisWriter`` writes rows of a view: each entity at once and whole, by a script that compares the row's place
+(event time, then the view's ``order``) with that of the row that is there. Records may come twice and in any
+order; what is there at the end is the same.
+
+``OnlineWriteLoop`` reads the topics of all views. Of a batch only the newest row of each entity is sent; while
+Redis works on one batch the next is prepared; offsets are committed after Redis has answered. While Redis is
+away the loop holds its place in the consumer group and reads no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import confluent_kafka as kafka
+import redis
+import structlog
+
+from features import layout
+from features.transcode import Row, Transcoder, bulk
+from features.views import TIMESTAMP, VIEWS, View
+from riftstream.errors import SchemaError, StackError
+from riftstream.settings import Settings, get_settings
+from streams.client import codec_for
+from streams.group import GroupReader
+
+log = structlog.get_logger()
+
+GROUP = "online-store"
+TIMEOUT_SECONDS = 5.0
+
+# ARGV: time to live (ms), field of the place, place, field of the event time, event time, then fields and values.
+# A place is fixed-width digits, event time first, so that places compare as text. A row of Feast's own
+# (materialize) has an event time and no place of ours for it: then a newer or equal event time wins.
+_SCRIPT = """
+local held = redis.call('HMGET', KEYS[1], ARGV[4], ARGV[2])
+if held[1] then
+  local bytes = {string.byte(held[1], 1, -1)}
+  local numbers, at = {[8] = 0, [16] = 0}, 1
+  while bytes[at] do
+    local tag, value, scale = bytes[at], 0, 1
+    at = at + 1
+    while bytes[at] > 127 do
+      value = value + (bytes[at] - 128) * scale
+      scale = scale * 128
+      at = at + 1
+    end
+    numbers[tag] = value + bytes[at] * scale
+    at = at + 1
+  end
+  local there = numbers[8] * 1000 + math.floor(numbers[16] / 1000000)
+  local new = tonumber(string.sub(ARGV[3], 1, 15))
+  if there > new then return 0 end
+  if there == new and held[2] and held[2] > ARGV[3] then return 0 end
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 1
+"""
+_FIXED_ARGUMENTS = 9
+_PASSING = (
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoScriptError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.MasterDownError,
+)
+_PASSING_WORDS = ("BUSY", "OOM", "MISCONF", "READONLY")
+
+
+class RedisAway(Exception):
+    """Redis does not answer, or can't take writes now."""
+
+
+Place = tuple[int, ...]
+"""Where a row stands among the rows of its entity: event time (ms), then the view's order."""
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """What all commands of one view begin with, in RESP."""
+
+    head: bytes
+    ttl_and_place: bytes
+    time: bytes
+
+
+class RedisWriter:
+    """Writes rows of views to Redis, in Feast's layout.
+
+    Args:
+        settings: Where Redis is; the process's settings by default.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        url = (settings or get_settings()).redis_url.get_secret_value()
+        self._client = redis.Redis.from_url(
+            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+        )
+        self._connection: Any = None
+        self._sha = b""
+        self._waiting = 0
+        self._prefixes: dict[str, _Prefix] = {}
+
+    def send(self, rows: Iterable[tuple[View, Place, Row]]) -> None:
+        """Send rows without waiting for the answers; ``settle`` gives those.
+
+        Raises:
+            RedisAway: Redis does not answer; any number of the rows may have been written.
+        """
+        try:
+            connection = self._connected()
+            commands = [self._command(*row) for row in rows]
+            self._waiting += len(commands)
+            connection.send_packed_command([b"".join(commands)], check_health=False)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as cause:
+            raise self._away(cause) from cause
+
+    def settle(self) -> int:
+        """Wait for the answers to all that was sent; gives the number of rows that were the newest.
+
+        Raises:
+            RedisAway: Redis does not answer, or takes no writes now.
+            StackError: Redis refuses a row for a reason that waiting does not cure.
+        """
+        written = 0
+        try:
+            while self._waiting:
+                written += self._connection.read_response()
+                self._waiting -= 1
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as cause:
+            raise self._away(cause) from cause
+        except redis.exceptions.ResponseError as cause:
+            away = self._away(cause)
+            if isinstance(cause, _PASSING) or any(word in str(cause) for word in _PASSING_WORDS):
+                raise away from cause
+            raise StackError(f"Redis refuses a row: {cause}.", "See the log of Redis.") from cause
+        return written
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._drop()
+        self._client.close()
+
+    def _connected(self) -> Any:
+        if self._connection is None:
+            self._connection = self._client.connection_pool.get_connection()
+            self._connection.send_command("SCRIPT", "LOAD", _SCRIPT)
+            self._sha = self._connection.read_response()
+            self._prefixes.clear()
+        return self._connection
+
+    def _away(self, cause: Exception) -> RedisAway:
+        self._drop()
+        return RedisAway(str(cause))
+
+    def _drop(self) -> None:
+        """Answers may still be on their way: the connection can't be used again."""
+        self._waiting = 0
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._client.connection_pool.release(self._connection)
+            self._connection = None
+
+    def _command(self, view: View, place: Place, row: Row) -> bytes:
+        prefix = self._prefixes.get(view.name)
+        if prefix is None:
+            prefix = self._prefixes[view.name] = self._prefix(view)
+        return b"".join(
+            (
+                prefix.head,
+                bulk(row.key),
+                prefix.ttl_and_place,
+                bulk(encode_place(place)),
+                prefix.time,
+                bulk(layout.timestamp(row.time)),
+                *row.chunks,
+            )
+        )
+
+    def _prefix(self, view: View) -> _Prefix:
+        arguments = _FIXED_ARGUMENTS + 2 * len(view.features)
+        ttl_ms = int(view.ttl.total_seconds() * 1000)
+        return _Prefix(
+            b"*%d\r\n" % arguments + b"".join(map(bulk, (b"EVALSHA", self._sha, b"1"))),
+            bulk(b"%d" % ttl_ms) + bulk(layout.place_field(view.name)),
+            bulk(layout.time_field(view.name)),
+        )
+
+
+def encode_place(place: Place) -> bytes:
+    """A place as text that sorts like the place itself; numbers must not be negative."""
+    return b" ".join((b"%015d" % place[0], *(b"%020d" % number for number in place[1:])))
+
+
+@dataclass
+class Written:
+    """What a loop has done so far.
+
+    Attributes:
+        records: Records read from the topics.
+        rows: Rows sent to Redis: the newest of each entity in each batch.
+        newest: Rows that were newer than what Redis held.
+        buried: Records that could not be read.
+    """
+
+    records: int = 0
+    rows: int = 0
+    newest: int = 0
+    buried: int = 0
+
+
+@dataclass
+class _Flight:
+    """A batch on its way to Redis."""
+
+    messages: list[kafka.Message]
+    rows: list[tuple[View, Place, Row]]
+    sent: bool = False
+
+
+class _Source:
+    """How the records of one view's topic become rows."""
+
+    def __init__(self, view: View, settings: Settings) -> None:
+        codec = codec_for(view.topic, settings)
+        self.view = view
+        self.row = Transcoder(view, codec).row
+        self.look = codec.projection((TIMESTAMP, *view.order, *view.keys))
+        self.split = 1 + len(view.order)
+
+
+class OnlineWriteLoop:
+    """Keeps the online store up to date from the topics.
+
+    Args:
+        settings: Where Kafka, the registry and Redis are; the process's settings by default.
+        views: Views to keep up to date.
+        group: Name of the consumer group.
+        batch: Most records that are taken at once.
+        poll_seconds: How long to wait for the first record of a batch.
+        commit_seconds: How often offsets are committed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        views: Sequence[View] = VIEWS,
+        group: str = GROUP,
+        batch: int = 2000,
+        poll_seconds: float = 0.2,
+        commit_seconds: float = 1.0,
+    ) -> None:
+        settings = settings or get_settings()
+        self.written = Written()
+        self._batch = batch
+        self._poll_seconds = poll_seconds
+        self._stopping = False
+        self._redis = RedisWriter(settings)
+        self._sources: dict[str, list[_Source]] = {}
+        for view in views:
+            self._sources.setdefault(view.topic, []).append(_Source(view, settings))
+        self._flight: _Flight | None = None
+        self._landing = False
+        self._reader = GroupReader(
+            group,
+            list(self._sources),
+            settings,
+            commit_seconds=commit_seconds,
+            before_commit=self._land,
+        )
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Work until ``stop`` is called or ``until`` says so.
+
+        Raises:
+            StackError: Kafka can't be read, or Redis refuses a row for good.
+            DeliveryError: Kafka did not take a dead letter or the offsets.
+        """
+        self._reader.join()
+        log.info("online_store.started", topics=list(self._sources))
+        try:
+            while not self._stopping and not until():
+                self._step()
+            self._reader.commit()
+        finally:
+            self._reader.close()
+            self._redis.close()
+            log.info("online_store.stopped", **vars(self.written))
+
+    def stop(self) -> None:
+        """Finish the batch at hand, commit, and leave. Safe in a signal handler."""
+        self._stopping = True
+
+    def _step(self) -> None:
+        messages = self._reader.take(self._batch, 0 if self._flight else self._poll_seconds)
+        rows = self._rows(messages) if messages else []
+        self._land()
+        if messages:
+            self._flight = _Flight(messages, rows)
+            self._take_off(self._flight)
+        self._reader.commit_when_due()
+
+    def _rows(self, messages: Sequence[kafka.Message]) -> list[tuple[View, Place, Row]]:
+        """The newest row of each entity and view; what can't be read is buried."""
+        broken: set[int] = set()
+        while True:
+            newest = self._newest(messages, broken)
+            rows = []
+            for number, (place, source) in newest.items():
+                try:
+                    rows.append((source.view, place, source.row(messages[number].value() or b"")))
+                except SchemaError as cause:
+                    self._bury(messages[number], cause)
+                    broken.add(number)
+            if broken.isdisjoint(newest):
+                return rows
+
+    def _newest(
+        self, messages: Sequence[kafka.Message], broken: set[int]
+    ) -> dict[int, tuple[Place, _Source]]:
+        """Places of the rows to write by the number of their message; ``broken`` grows by what is buried."""
+        found: dict[tuple[Any, ...], tuple[Place, int, _Source]] = {}
+        for number, message in enumerate(messages):
+            value = message.value()
+            if number in broken or value is None:
+                continue
+            for source in self._sources[message.topic() or ""]:
+                try:
+                    seen = source.look(value)
+                except SchemaError as cause:
+                    self._bury(message, cause)
+                    broken.add(number)
+                    break
+                place, key = seen[: source.split], (source.view.name, *seen[source.split :])
+                known = found.get(key)
+                if known is None or known[0] <= place:
+                    found[key] = (place, number, source)
+        return {(number): (place, source) for place, number, source in found.values()}
+
+    def _bury(self, message: kafka.Message, cause: SchemaError) -> None:
+        self.written.buried += 1
+        self._reader.bury(message, cause)
+
+    def _take_off(self, flight: _Flight) -> None:
+        """Send a batch; where Redis is away, ``_land`` tries again."""
+        try:
+            self._redis.send(flight.rows)
+            flight.sent = True
+        except RedisAway as away:
+            log.warning("online_store.redis_away", error=str(away))
+
+    def _land(self) -> None:
+        """Wait until Redis has the batch in hand, however long that takes; then its records are done.
+
+        Kafka may take partitions away while this waits, and ask for a commit: that one is of earlier batches.
+        """
+        if self._flight is None or self._landing:
+            return
+        self._landing = True
+        try:
+            if self._settle(self._flight):
+                self._reader.done(self._flight.messages)
+            self._flight = None
+        finally:
+            self._landing = False
+
+    def _settle(self, flight: _Flight) -> bool:
+        """Whether Redis has the batch; False when told to stop while it is away."""
+        pause = 0.05
+        while True:
+            try:
+                if not flight.sent:
+                    self._redis.send(flight.rows)
+                self.written.newest += self._redis.settle()
+                self.written.records += len(flight.messages)
+                self.written.rows += len(flight.rows)
+                return True
+            except RedisAway as away:
+                flight.sent = False
+                if self._stopping:
+                    return False
+                log.warning("online_store.redis_away", error=str(away), retry_in_s=pause)
+                self._reader.hold(pause, lambda: self._stopping)
+                pause = min(pause * 2, 2.0)

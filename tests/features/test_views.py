@@ -1,0 +1,72 @@
+"""The declarations agree with the records and with the models."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.repo import definitions
+from features.views import ENTITIES, SERVICES, VIEWS, Service, View, find_feature, find_service, find_view
+from models.artefact import load_card
+from models.win_probability.features import FEATURES, SERVICE
+from riftstream.errors import FeatureError
+
+
+def test_the_service_of_win_probability_is_what_the_model_reads_in_its_order() -> None:
+    service = find_service(SERVICE)
+    assert service.names == FEATURES
+    assert service.names == tuple(load_card("win_probability").features)
+    assert service.model == "win_probability"
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_field_of_a_record_is_a_key_the_time_left_out_or_a_feature(view: View) -> None:
+    names = [field.name for field in view.schema.fields]
+    features = [field.name for field in view.features]
+    others = {*view.keys, "event_time", "flink_time", "watermark", *view.left_out}
+    assert [name for name in names if name not in others] == features
+    assert set(view.left_out) <= set(names)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_feast_has_the_types_and_docs_of_the_record(view: View) -> None:
+    made = definitions.feature_views[view.name]
+    docs = {field.name: field.doc for field in view.schema.fields}
+    types = {"string": "String", "int": "Int32", "long": "Int64", "double": "Float64", "boolean": "Bool"}
+    assert [field.name for field in made.features] == [field.name for field in view.features]
+    for ours, feast in zip(view.features, made.features, strict=True):
+        assert feast.description == docs[ours.name]
+        assert str(feast.dtype) == ("UnixTimestamp" if ours.logical else types[ours.type])
+    assert made.join_keys == list(view.keys)
+    assert made.ttl == view.ttl
+
+
+def test_every_service_and_entity_has_its_counterpart_in_feast() -> None:
+    assert set(definitions.entities) == set(ENTITIES)
+    for service in SERVICES:
+        (projection,) = definitions.services[service.name].feature_view_projections
+        assert {field.name for field in projection.features} == set(service.names)
+
+
+def test_names_of_everything_differ_since_feast_keeps_them_in_one_module() -> None:
+    names = [*ENTITIES, *(view.name for view in VIEWS), *(service.name for service in SERVICES)]
+    assert len(names) == len(set(names))
+
+
+def test_a_feature_is_found_by_its_name_where_one_view_has_it() -> None:
+    assert find_feature("gold_diff")[0].name == "match_state"
+    assert find_feature("player_form:kills")[0].name == "player_form"
+    with pytest.raises(FeatureError, match="Several views"):
+        find_feature("kills")
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda: find_view("x"), lambda: find_service("x"), lambda: find_feature("x")]
+)
+def test_what_is_not_declared_is_refused(ask: object) -> None:
+    with pytest.raises(FeatureError, match="There is no"):
+        ask()  # type: ignore[operator]
+
+
+def test_names_that_two_views_have_are_told_apart() -> None:
+    service = Service("s", "m", ("player_form:kills", "player_window:kills", "player_form:games"), "")
+    assert service.names == ("player_form__kills", "player_window__kills", "games")
