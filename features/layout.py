@@ -63,7 +63,7 @@ class KeyMaker:
         self._suffix = PROJECT.encode()
 
     def key(self, *values: bytes) -> bytes:
-        """Redis key of the entity with these values (UTF-8) of its join keys, in the order of the join keys."""
+        """Redis key of the entity with these values (UTF-8), in the order of the join keys."""
         if len(values) == 1:
             value = values[0]
             return b"".join((self._prefix, self._kind, _LENGTH.pack(len(value)), value, self._suffix))

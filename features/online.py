@@ -1,8 +1,8 @@
 """Reading feature vectors from the online store: one round trip, whatever is there, with its age.
 
-``get("win_probability_v1", ["LCK/1"])`` gives the vectors of a feature service for 1 to 1,000 entities. What is
-missing is missing (NaN, null), what is older than its view's time to live is marked as stale, and both are told
-with their age: nothing is guessed.
+``get("win_probability_v1", ["LCK/1"])`` gives the vectors of a feature service for 1 to 1,000 entities. What
+is missing is missing (NaN, null), what is older than its view's time to live is marked as stale, and every
+row comes with its age: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class OnlineReader:
         return self._plans[name]
 
     def _ask(self, request: bytes, answers: int) -> list[Raw]:
-        """Send commands and read that many answers; a connection that has died meanwhile is made anew once."""
+        """Send commands and read that many answers; a connection that died meanwhile is made anew once."""
         pool = self._client.connection_pool
         try:
             connection = pool.get_connection()

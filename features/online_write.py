@@ -1,12 +1,12 @@
 """From feature topics to Redis: every row is written, the newest event wins, nothing is lost.
 
-``RedisWriter`` writes rows of a view: each entity at once and whole, by a script that compares the row's place
-(event time, then the view's ``order``) with that of the row that is there. Records may come twice and in any
-order; what is there at the end is the same.
+``RedisWriter`` writes rows of a view: each entity at once and whole, by a script that compares the row's
+place (event time, then the view's ``order``) with that of the row that is there. Records may come twice and
+in any order; what is there at the end is the same.
 
-``OnlineWriteLoop`` reads the topics of all views. Of a batch only the newest row of each entity is sent; while
-Redis works on one batch the next is prepared; offsets are committed after Redis has answered. While Redis is
-away the loop holds its place in the consumer group and reads no further.
+``OnlineWriteLoop`` reads the topics of all views. Of a batch only the newest row of each entity is sent;
+while Redis works on one batch the next is prepared; offsets are committed after Redis has answered. While
+Redis is away the loop holds its place in the consumer group and reads no further.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 GROUP = "online-store"
 TIMEOUT_SECONDS = 5.0
 
-# ARGV: time to live (ms), field of the place, place, field of the event time, event time, then fields and values.
+# ARGV: time to live (ms), field of the place, place, field of the event time, event time, fields and values.
 # A place is fixed-width digits, event time first, so that places compare as text. A row of Feast's own
 # (materialize) has an event time and no place of ours for it: then a newer or equal event time wins.
 _SCRIPT = """

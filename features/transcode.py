@@ -1,7 +1,7 @@
 """From an Avro frame to the arguments of a Redis command, without building the record in between.
 
 For each view a plain Python function is generated that walks a frame once and gives, ready to be sent, each
-feature's field and value in Redis's protocol (RESP). Small numbers, which most features are, come from tables.
+feature's field and value in Redis's protocol (RESP). Small numbers, as most features are, come from tables.
 """
 
 from __future__ import annotations
@@ -230,8 +230,8 @@ class Transcoder:
         codec: Codec of its topic.
 
     Raises:
-        SchemaError: The record cannot carry the view: a key, the event time or a field of its order is missing,
-            nullable, or of another type than it needs.
+        SchemaError: The record cannot carry the view: a key, the event time or a field of its order is
+            missing, nullable, or of another type than it needs.
     """
 
     def __init__(self, view: View, codec: Codec) -> None:

@@ -1,7 +1,7 @@
 """What can be asked for online: entities, feature views and feature services.
 
-This is the one place to declare them. A view's fields, their types, units and docs are those of the Avro record
-on its topic; Feast's objects (``features.repo``), the layout in Redis and the reference page follow from here.
+This is the one place to declare them. A view's fields, their types, units and docs are those of the Avro
+record on its topic; Feast's objects (``features.repo``), the layout in Redis and the reference page follow.
 To add a view: write its job and its ``.avsc`` file, add a ``View`` to ``VIEWS``, and run ``rift apply``.
 """
 
@@ -49,8 +49,8 @@ class View:
         name: Name of the feature view.
         topic: Topic that carries its rows.
         entities: Names of its entities; several make a composite key.
-        ttl: For how long a row may be used: older values are marked as stale, and Redis forgets an entity that
-            no view of it has told about for that long.
+        ttl: For how long a row may be used: older values are marked as stale, and Redis forgets an entity
+            that no view of it has told about for that long.
         order: Fields that decide between rows of the same event time; the highest is the newest.
         left_out: Fields of the record that are no features. The job's own clocks never are: they differ from
             run to run.

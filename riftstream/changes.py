@@ -13,7 +13,7 @@ class Change:
     """One difference.
 
     Attributes:
-        kind: What it is about: topic, schema, table or job.
+        kind: What it is about: topic, schema, table, feast or job.
         name: Which one.
         action: create, update, or refuse for what may not be done; then nothing at all is applied.
         detail: What will be done, or why it is refused, as a sentence.

@@ -192,7 +192,7 @@ class PredictionLoop:
             [FEATURES],
             settings,
             commit_seconds=commit_seconds,
-            before_commit=lambda: self._predictions.flush(),
+            before_commit=self._deliver,
         )
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -221,6 +221,10 @@ class PredictionLoop:
         if messages:
             self._predict(messages)
         self._reader.commit_when_due()
+
+    def _deliver(self) -> None:
+        """Wait until the broker has every prediction."""
+        self._predictions.flush()
 
     def _predict(self, messages: Sequence[kafka.Message]) -> None:
         rows, positions = self._decode(messages)

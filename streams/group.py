@@ -1,4 +1,4 @@
-"""Reading topics as a member of a consumer group: what was dealt with is committed, never what was only read."""
+"""Reading topics as a member of a consumer group: what was dealt with is committed, not what was read."""
 
 from __future__ import annotations
 

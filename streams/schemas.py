@@ -85,9 +85,23 @@ def load(file: Path) -> RecordSchema:
 
 
 @lru_cache(maxsize=1)
+def _files() -> dict[str, Path]:
+    return {load(file).topic: file for file in sorted(FOLDER.glob("*.avsc"))}
+
+
+def file_of(topic: str) -> Path:
+    """The ``.avsc`` file of the record that a topic carries.
+
+    Raises:
+        SchemaError: No schema names this topic.
+    """
+    return _files()[for_topic(topic).topic]
+
+
+@lru_cache(maxsize=1)
 def all_schemas() -> dict[str, RecordSchema]:
     """Every record schema by its topic."""
-    return {schema.topic: schema for schema in map(load, sorted(FOLDER.glob("*.avsc")))}
+    return {topic: load(file) for topic, file in _files().items()}
 
 
 def for_topic(topic: str) -> RecordSchema:

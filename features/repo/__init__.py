@@ -138,13 +138,15 @@ def apply(settings: Settings, changes: list[Change]) -> None:
     from feast.repo_operations import extract_objects_for_apply_delete
 
     made = store(settings)
-    objects, deleted, *_ = extract_objects_for_apply_delete(PROJECT, made.registry, contents())
+    objects, deleted, *_ = extract_objects_for_apply_delete(  # type: ignore[no-untyped-call]
+        PROJECT, made.registry, contents()
+    )
     made.apply(objects, objects_to_delete=deleted, partial=False)
     _stamp_file(settings).write_text(_stamp(settings))
 
 
-# Importing Feast takes seconds. So what was declared when the registry was last compared is kept beside it, with
-# the registry's own digest: as long as neither changes, there is nothing to compare.
+# Importing Feast takes seconds. So what was declared when the registry was last compared is kept beside it,
+# with the registry's own digest: as long as neither changes, there is nothing to compare.
 def _stamp_file(settings: Settings) -> Path:
     return registry(settings).with_name("compared")
 
@@ -180,7 +182,7 @@ def run(arguments: list[str], settings: Settings | None = None) -> int:
 
 
 def _python_path() -> str:
-    """Feast imports the definitions by their path from the current folder, which a script has not in its path."""
+    """Feast imports the definitions from the current folder, which a script has not in its path."""
     return os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH", ""))))
 
 

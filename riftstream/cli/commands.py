@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from riftstream.cli import chart, demo, plan, predict, reference, replay_prediction, watch
+from features.commands import features
+from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, watch
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(_status)
     for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
+    lineage.register(features)
 
 
 def _up(
@@ -31,7 +33,7 @@ def _up(
         bool, typer.Option("--servers-only", help="Start the servers, without topics, jobs and applications.")
     ] = False,
 ) -> None:
-    """Start the platform on this machine: servers, topics, schemas, tables, jobs, prediction loop, API.
+    """Start the platform on this machine: servers, topics, schemas, tables, features, jobs, applications.
 
     What runs already is left alone. Example: rift up
     """

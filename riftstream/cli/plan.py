@@ -1,4 +1,4 @@
-"""`rift plan` and `rift apply`: one difference over topics, schemas, tables and jobs.
+"""`rift plan` and `rift apply`: one difference over topics, schemas, tables, Feast's objects and jobs.
 
 Each room says what differs in its part (``plan``) and makes it so (``apply``); here they are only put in
 order. What is refused anywhere stops everything: a platform is never changed by half.
@@ -63,6 +63,7 @@ def job_piece(
 
 def pieces(settings: Settings) -> list[Piece]:
     """The parts of the platform, each after those that it needs."""
+    from features import repo
     from jobs import runner, sqlfile
     from lakehouse import tables
     from streams import registry, topics
@@ -74,6 +75,7 @@ def pieces(settings: Settings) -> list[Piece]:
         Piece("topics", lambda: topics.plan(settings), lambda changes: topics.apply(settings, changes)),
         Piece("schemas", lambda: registry.plan(settings), lambda changes: registry.apply(settings, changes)),
         Piece("tables", lambda: tables.plan(settings), lambda changes: tables.apply(settings, changes)),
+        Piece("features", lambda: repo.plan(settings), lambda changes: repo.apply(settings, changes)),
         job_piece(sqlfile.names(), lambda: runner.running(settings), submit),
     ]
 
@@ -133,7 +135,7 @@ def _plan_command(
     as_json: JsonFlag = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 2 where there are differences.")] = False,
 ) -> None:
-    """Show what `rift apply` would change: topics, schemas, tables, jobs.
+    """Show what `rift apply` would change: topics, schemas, tables, Feast's objects, jobs.
 
     Example: rift plan --check
     """
@@ -147,7 +149,7 @@ def _plan_command(
 
 
 def _apply_command(as_json: JsonFlag = False) -> None:
-    """Make topics, schemas, tables and jobs what the files say. Twice changes nothing.
+    """Make topics, schemas, tables, Feast's objects and jobs what the files say. Twice changes nothing.
 
     Example: rift apply
     """

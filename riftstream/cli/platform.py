@@ -46,7 +46,7 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
     Args:
         progress: Told what each part does.
-        work: Whether the Flink jobs, the prediction loop and the HTTP API are started too.
+        work: Whether the Flink jobs and our applications are started too.
 
     Returns:
         What was changed on the servers: topics, schemas, tables, jobs.
@@ -67,13 +67,14 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop and the HTTP API, or what of them does not run."""
+    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run."""
     from models.publish import install
 
     tell = progress or silent
     tell("predictor", "loading the model")
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
+    stack.up_app("online-store", ["rift", "features", "write"], progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],

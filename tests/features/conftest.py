@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -16,7 +18,7 @@ from infra.parts.redis import redis_conf, server
 from infra.ports import choose
 from riftstream.settings import Settings
 
-PASSWORD = "only-for-this-test"
+PASSWORD = secrets.token_hex(16)
 
 
 class RedisServer:
@@ -47,7 +49,8 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
 
-    def client(self) -> redis.Redis:
+    def client(self) -> Any:
+        """A plain client; untyped, since redis-py mixes its answers with those of its asynchronous one."""
         return redis.Redis(host=HOST, port=self.port, password=PASSWORD)
 
 

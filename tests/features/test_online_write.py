@@ -123,9 +123,9 @@ def test_the_newest_event_is_there_in_whatever_order_they_came(
 def test_a_row_that_is_written_twice_changes_nothing(writer: RedisWriter, redis_server: RedisServer) -> None:
     write(writer, [simple(1_000, 1, 1)])
     key = layout.KeyMaker(["player_id"]).key(b"Faker")
-    before = redis_server.client().execute_command("HGETALL", key)
+    before = redis_server.client().hgetall(key)
     write(writer, [simple(1_000, 1, 1)] * 3)
-    assert redis_server.client().execute_command("HGETALL", key) == before
+    assert redis_server.client().hgetall(key) == before
 
 
 def test_an_older_row_is_told_apart_from_a_newer_one(writer: RedisWriter) -> None:
@@ -161,7 +161,7 @@ def test_two_views_of_a_player_live_in_one_hash_and_leave_each_other_alone(
     write(writer, [record | {"source_offset": 1}], form, codec)
     write(writer, [simple(2_000, 2, 6)])
     key = layout.KeyMaker(["player_id"]).key(b"Faker")
-    held = redis_server.client().execute_command("HGETALL", key)
+    held = redis_server.client().hgetall(key)
     assert redis_server.client().dbsize() == 1
     assert layout.milliseconds(held[b"_ts:every"]) == 2_000
     assert layout.milliseconds(held[b"_ts:player_form"]) == 10
@@ -210,7 +210,7 @@ def test_a_reader_never_sees_half_a_row(redis_server: RedisServer) -> None:
         client, seen = redis_server.client(), set()
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
-            values = client.execute_command("HMGET", key, *fields)
+            values = client.hmget(key, fields)
             if values[0] is not None:
                 seen.add(len({layout.value_of(value) for value in values}))
         assert seen == {1}
@@ -220,7 +220,7 @@ def test_a_reader_never_sees_half_a_row(redis_server: RedisServer) -> None:
 
 
 def test_shuffled_rows_of_many_players_end_the_same(writer: RedisWriter, redis_server: RedisServer) -> None:
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311
     rows = [simple(chance.randrange(50), chance.randrange(9), n, f"p{n % 7}") for n in range(400)]
     unique = list({(r["player_id"], r["event_time"], r["source_offset"]): r for r in rows}.values())
     expected = {player: row["plain_2"] for player, row in newest(unique).items()}

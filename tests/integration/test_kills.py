@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections import Counter
@@ -15,25 +13,13 @@ from infra import stack as local
 from riftstream.cli import platform
 from riftstream.settings import Settings
 from streams.client import Producer
-from tests.integration.tools import event, new_match, until, wait_for
+from tests.integration.tools import event, kill, new_match, until, wait_for
 
 pytestmark = pytest.mark.stack
 
 MATCHES = 20
 EVENTS = 60
 SECONDS = 12.0
-
-
-def kill(part: str) -> None:
-    """End a part as a crash would: at once, without a word."""
-    status = next(status for status in local.health() if status.name == part)
-    assert status.state == "ready" and status.pid is not None
-    os.kill(status.pid, signal.SIGKILL)
-    until(lambda: _state(part) == "dead", f"{part} is seen to be dead", 20)
-
-
-def _state(part: str) -> str:
-    return next(status.state for status in local.health() if status.name == part)
 
 
 def _send_slowly(settings: Settings, matches: list[str]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
+from infra import stack as local
 from riftstream.settings import Settings
 from streams.avro import Record
 from streams.client import Producer, Subscriber
@@ -91,6 +94,18 @@ def until(check: Callable[[], bool], what: str, patience: float = PATIENCE) -> N
     while not check():
         assert time.monotonic() < deadline, f"{what}: not within {patience:.0f} s"
         time.sleep(0.5)
+
+
+def kill(part: str) -> None:
+    """End a part as a crash would: at once, without a word."""
+    status = next(status for status in local.health() if status.name == part)
+    assert status.state == "ready" and status.pid is not None
+    os.kill(status.pid, signal.SIGKILL)
+    until(lambda: _state(part) == "dead", f"{part} is seen to be dead", 20)
+
+
+def _state(part: str) -> str:
+    return next(status.state for status in local.health() if status.name == part)
 
 
 def newest_windows(rows: list[Record]) -> dict[tuple[str, str, int], Record]:
