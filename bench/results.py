@@ -22,7 +22,16 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "benchmarks.md"
 
-PACKAGES = ("apache-flink", "confluent-kafka", "fastavro", "xgboost-cpu", "onnxruntime", "tritonclient")
+PACKAGES = (
+    "apache-flink",
+    "confluent-kafka",
+    "fastavro",
+    "feast",
+    "redis",
+    "xgboost-cpu",
+    "onnxruntime",
+    "tritonclient",
+)
 
 Result = dict[str, Any]
 

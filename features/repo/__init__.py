@@ -172,13 +172,18 @@ def _read(file: Path) -> str:
     return file.read_text() if file.is_file() else ""
 
 
-def run(arguments: list[str], settings: Settings | None = None) -> int:
-    """Run the ``feast`` command line in our repository; gives its exit code."""
-    settings = settings or get_settings()
+def command(arguments: list[str], settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Command line and environment of a stock ``feast`` command in our repository."""
     registry(settings).parent.mkdir(parents=True, exist_ok=True)
     feast = Path(sys.executable).with_name("feast")
     environ = os.environ | environment(settings) | {"PYTHONPATH": _python_path()}
-    return subprocess.run([str(feast), "-c", str(FOLDER), *arguments], env=environ, check=False).returncode
+    return [str(feast), "-c", str(FOLDER), *arguments], environ
+
+
+def run(arguments: list[str], settings: Settings | None = None) -> int:
+    """Run the ``feast`` command line in our repository; gives its exit code."""
+    argv, environ = command(arguments, settings or get_settings())
+    return subprocess.run(argv, env=environ, check=False).returncode
 
 
 def _python_path() -> str:
