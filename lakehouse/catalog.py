@@ -14,19 +14,7 @@ NAME = "lake"
 
 def properties(settings: Settings) -> dict[str, str]:
     """Properties of the catalog and of the object store behind it, as PyIceberg names them. Holds secrets."""
-    key, secret = settings.s3_access_key, settings.s3_secret_key.get_secret_value()
-    return {
-        "type": "rest",
-        "uri": settings.catalog_uri,
-        "warehouse": settings.catalog_warehouse,
-        "credential": f"{key}:{secret}",
-        "oauth2-server-uri": f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens",
-        "s3.endpoint": settings.s3_endpoint,
-        "s3.region": settings.s3_region,
-        "s3.access-key-id": key,
-        "s3.secret-access-key": secret,
-        "s3.force-virtual-addressing": "false",
-    }
+    return settings.iceberg
 
 
 def connect(settings: Settings | None = None) -> Catalog:

@@ -78,6 +78,24 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, description="Partitions of a topic that is created.")
     retention_hours: int = Field(168, ge=1, description="Retention of the topics.")
 
+    @property
+    def iceberg(self) -> dict[str, str]:
+        """The Iceberg catalog and the object store behind it, as PyIceberg names their properties. Holds
+        secrets."""
+        key, secret = self.s3_access_key, self.s3_secret_key.get_secret_value()
+        return {
+            "type": "rest",
+            "uri": self.catalog_uri,
+            "warehouse": self.catalog_warehouse,
+            "credential": f"{key}:{secret}",
+            "oauth2-server-uri": f"{self.catalog_uri.rstrip('/')}/v1/oauth/tokens",
+            "s3.endpoint": self.s3_endpoint,
+            "s3.region": self.s3_region,
+            "s3.access-key-id": key,
+            "s3.secret-access-key": secret,
+            "s3.force-virtual-addressing": "false",
+        }
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -35,24 +35,11 @@ _ACTIONS: dict[str, Action] = {"CREATE": "create", "UPDATE": "update", "DELETE":
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What ``feature_store.yaml`` and PyIceberg read from the environment. Holds secrets."""
-    key, secret = settings.s3_access_key, settings.s3_secret_key.get_secret_value()
-    catalog = {
-        "uri": settings.catalog_uri,
-        "warehouse": settings.catalog_warehouse,
-        "credential": f"{key}:{secret}",
-        "oauth2-server-uri": f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens",
-        "s3.endpoint": settings.s3_endpoint,
-        "s3.region": settings.s3_region,
-        "s3.access-key-id": key,
-        "s3.secret-access-key": secret,
-    }
-    prefix = f"PYICEBERG_CATALOG__{PROJECT.upper()}__"
-    names = {name: prefix + name.upper().replace(".", "__").replace("-", "_") for name in catalog}
+    """What ``feature_store.yaml`` reads from the environment. Holds secrets."""
     return {
         "RIFT_FEAST_REGISTRY": str(registry(settings)),
         "RIFT_FEAST_REDIS": redis_address(settings.redis_url.get_secret_value()),
-        **{names[name]: value for name, value in catalog.items()},
+        "RIFT_FEAST_CATALOG": json.dumps(settings.iceberg),
     }
 
 
@@ -87,11 +74,8 @@ def store(settings: Settings | None = None) -> FeatureStore:
     from feast import FeatureStore, RepoConfig
 
     settings = settings or get_settings()
-    values = environment(settings)
     registry(settings).parent.mkdir(parents=True, exist_ok=True)
-    text = Template(CONFIG.read_text()).substitute(values)
-    # PyIceberg takes the catalog's address and keys from the environment alone when Feast calls it.
-    os.environ.update({name: value for name, value in values.items() if name.startswith("PYICEBERG")})
+    text = Template(CONFIG.read_text()).substitute(environment(settings))
     return FeatureStore(config=RepoConfig(**yaml.safe_load(text), repo_path=FOLDER))
 
 

@@ -14,9 +14,6 @@ from feast.value_type import ValueType
 from features import views
 from streams.schemas import Field as RecordField
 
-CATALOG = "riftstream"
-"""Name of the catalog in PyIceberg's configuration, from where its address and keys come at run time."""
-
 _TYPES: dict[str, FeastType] = {
     "string": String,
     "int": Int32,
@@ -47,13 +44,10 @@ def entity_of(entity: views.Entity) -> Entity:
 
 
 def _source(view: views.View) -> DataSource:
-    """The view's Iceberg table. ``catalog_type`` sends Feast through PyIceberg, which knows our keys."""
+    """The view's Iceberg table; our offline store knows the catalog."""
     namespace, _, table = view.table.partition(".")
     return IcebergSource(
         name=view.table,
-        catalog_type="pyiceberg",
-        catalog_properties={"type": "rest"},
-        catalog_name=CATALOG,
         warehouse="",
         namespace=namespace,
         table=table,
