@@ -57,6 +57,8 @@ def record(view: View, entity: str, place: int, chance: random.Random) -> Record
             made[field.name] = chance.choice(("LCK", "LEC", "CHAMPION_KILL", "TEAM_GOLD"))
         elif field.type == "double":
             made[field.name] = chance.random()
+        elif field.type == "boolean":
+            made[field.name] = chance.random() < 0.5
         else:
             made[field.name] = chance.randrange(60_000 if field.unit in ("gold", "ms") else 40)
     return made | {

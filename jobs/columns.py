@@ -53,7 +53,9 @@ def trace(name: str, table: str, column: str) -> list[Step]:
     found: dict[tuple[str, str], Step] = {}
     statements = [text for text in job.inserts if _target(text) == table]
     for statement in statements:
-        expression = _inserted(statement).get(column, "")
+        expression = _inserted(statement).get(column)
+        if expression is None:
+            continue
         if expression != column:
             step = Step(table, column, expression, _line(name, f"INSERT INTO {table}"))
             found[table, column] = step
