@@ -138,11 +138,11 @@ def _stamp_file(settings: Settings) -> Path:
 def _stamp(settings: Settings) -> str:
     file = registry(settings)
     held = file.read_bytes() if file.is_file() else b""
-    return f"{_declared()} {hashlib.sha256(held).hexdigest()}"
+    return f"{declared()} {hashlib.sha256(held).hexdigest()}"
 
 
-def _declared() -> str:
-    """Digest of everything that Feast's objects are made from."""
+def declared() -> str:
+    """Digest of everything that is declared: it changes when a view, service, record or Feast does."""
     said = [
         repr((views.PROJECT, views.ENTITIES, views.VIEWS, views.SERVICES)),
         *(view.schema.text for view in views.VIEWS),

@@ -68,6 +68,12 @@ def pieces(settings: Settings) -> list[Piece]:
     from lakehouse import tables
     from streams import registry, topics
 
+    def register_features(changes: list[Change]) -> None:
+        from riftstream.cli import platform
+
+        repo.apply(settings, changes)
+        platform.renew_online_store()
+
     def submit(name: str) -> object:
         return runner.submit(name, settings=settings)
 
@@ -75,7 +81,7 @@ def pieces(settings: Settings) -> list[Piece]:
         Piece("topics", lambda: topics.plan(settings), lambda changes: topics.apply(settings, changes)),
         Piece("schemas", lambda: registry.plan(settings), lambda changes: registry.apply(settings, changes)),
         Piece("tables", lambda: tables.plan(settings), lambda changes: tables.apply(settings, changes)),
-        Piece("features", lambda: repo.plan(settings), lambda changes: repo.apply(settings, changes)),
+        Piece("features", lambda: repo.plan(settings), register_features),
         job_piece(sqlfile.names(), lambda: runner.running(settings), submit),
     ]
 

@@ -13,6 +13,7 @@ from riftstream.errors import RiftError
 from riftstream.settings import get_settings
 
 API_PORT = 8090
+ONLINE_STORE = "online-store"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def start_applications(progress: Progress | None = None) -> None:
     tell("predictor", "loading the model")
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
-    stack.up_app("online-store", ["rift", "features", "write"], progress=tell)
+    _start_online_store(tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
@@ -83,6 +84,19 @@ def start_applications(progress: Progress | None = None) -> None:
         settings={"api_url": "http://127.0.0.1:{port}"},
         progress=tell,
     )
+
+
+def renew_online_store() -> None:
+    """Start the online store's writer anew where it runs here with other declarations than the files'."""
+    if any(part.name == ONLINE_STORE and part.pid is not None for part in stack.health()):
+        _start_online_store(silent)
+
+
+def _start_online_store(tell: Progress) -> None:
+    from features.repo import declared
+
+    # An application is started anew when its environment is another: so it is when what it writes is.
+    stack.up_app(ONLINE_STORE, ["rift", "features", "write"], env={"DECLARED": declared()}, progress=tell)
 
 
 def status() -> Status:

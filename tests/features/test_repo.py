@@ -38,7 +38,7 @@ def test_a_view_that_changes_is_updated_and_one_that_goes_is_removed(
     longer = dataclasses.replace(views.VIEWS[0], ttl=2 * views.VIEWS[0].ttl)
     monkeypatch.setitem(definitions.feature_views, "match_state", definitions.view_of(longer))
     monkeypatch.delitem(definitions.feature_views, "player_form")
-    monkeypatch.setattr(repo, "_declared", lambda: "changed")
+    monkeypatch.setattr(repo, "declared", lambda: "changed")
     told = {change.name: change.detail for change in repo.plan(settings)}
     assert "ttl" in told["feature view match_state"]
     assert told["feature view player_form"].startswith("remove")
