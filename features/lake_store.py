@@ -39,7 +39,7 @@ _MOST_KEYS = 1000
 _DEFAULT_ORDER = ("source_offset",)
 
 
-class LakeOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+class LakeOfflineStoreConfig(FeastConfigBaseModel):
     """Configuration of the store.
 
     Attributes:
@@ -51,13 +51,13 @@ class LakeOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     catalog: dict[str, str] = Field(default_factory=dict)
 
 
-class LakeRetrievalJob(RetrievalJob):  # type: ignore[misc]
+class LakeRetrievalJob(RetrievalJob):
     """A query that runs when its result is asked for."""
 
     def __init__(
         self,
         query: Callable[[], pa.Table],
-        full_feature_names: bool,
+        full_feature_names: bool = False,
         metadata: RetrievalMetadata | None = None,
     ) -> None:
         self._query = query
@@ -86,7 +86,7 @@ class LakeRetrievalJob(RetrievalJob):  # type: ignore[misc]
         return self._query()
 
 
-class LakeOfflineStore(OfflineStore):  # type: ignore[misc]
+class LakeOfflineStore(OfflineStore):
     """Reads the history of feature views from Iceberg."""
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
@@ -135,7 +135,7 @@ class LakeOfflineStore(OfflineStore):  # type: ignore[misc]
             table = pa.Table.from_pandas(entity_df, preserve_index=False)
             for view, names in chosen.items():
                 for name, column in _as_of(config, view, names, entity_df, times).items():
-                    shown = f"{view.projection.name_to_use()}__{name}" if full_feature_names else name
+                    shown = f"{view.name}__{name}" if full_feature_names else name
                     table = table.append_column(shown, column)
             return table
 
@@ -187,7 +187,10 @@ def _as_of(
     config: RepoConfig, view: FeatureView, names: Sequence[str], spine: pd.DataFrame, times: pd.Series
 ) -> dict[str, pa.ChunkedArray]:
     """A view's features as they were at each row's time, in the order of the spine."""
-    source, keys, time = view.batch_source, list(view.join_keys), view.batch_source.timestamp_field
+    source, keys = view.batch_source, list(view.join_keys)
+    if source is None:
+        raise FeatureError(f"The view {view.name} has no table.")
+    time = source.timestamp_field
     earliest = times.min() - view.ttl if view.ttl else None
     rows = _read(config, source, [*keys, *names, time], time, earliest, times.max(), spine[keys])
     rows = rows.take(_newest(rows, [*keys, time], _order(source)))
@@ -263,13 +266,13 @@ def _read(
     table = _table(config, source)
     conditions: list[BooleanExpression] = []
     if start is not None:
-        conditions.append(GreaterThanOrEqual(time, _iso(start)))  # type: ignore[call-arg, misc]
+        conditions.append(GreaterThanOrEqual(time, _iso(start)))  # type: ignore[call-arg]
     if end is not None:
-        conditions.append(LessThanOrEqual(time, _iso(end)))  # type: ignore[call-arg, misc]
+        conditions.append(LessThanOrEqual(time, _iso(end)))  # type: ignore[call-arg]
     for key in () if entities is None else entities.columns:
         values = set(entities[key].dropna().astype(str))  # type: ignore[index]
         if len(values) <= _MOST_KEYS:
-            conditions.append(In(key, values))  # type: ignore[call-arg, misc]
+            conditions.append(In(key, values))  # type: ignore[call-arg]
     chosen = tuple(dict.fromkeys((*columns, *_order(source))))
     if not conditions:
         return table.scan(selected_fields=chosen).to_arrow()

@@ -177,7 +177,7 @@ def test_stock_feast_and_the_fast_path_give_what_the_topic_told_for_every_entity
 
     def equal() -> bool:
         entities, rows = told()
-        return len(entities) > 0 and reader.get(name, entities[:1000]).rows == rows[:1000]
+        return bool(entities) and bool(reader.get(name, entities[:1000]).rows == rows[:1000])
 
     until(equal, f"every entity of {name}", 60)
     entities, rows = told()
