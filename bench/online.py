@@ -347,6 +347,7 @@ def run() -> Result:
             rows.append(_latency_row(f"read {number:,} × {size} features", by, times))
         stack.up_app("online-store", ["rift", "features", "write"])
         err.print(f"feature records at {RATE}/s ...")
+        _empty(settings, find_view(STATE))
         poller = readable(settings, "match-features", states("BENCH-STATE"))
         rows.append(_latency_row(f"feature record sent → readable, {RATE:,}/s", "ours", poller.latencies))
         raw["record to readable"] = {"missing": poller.missing, "records": len(poller.latencies)}

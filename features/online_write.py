@@ -11,7 +11,9 @@ Redis is away the loop holds its place in the consumer group and reads no furthe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +62,7 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """
+_SHA = hashlib.sha1(_SCRIPT.encode()).hexdigest().encode()  # noqa: S324 (Redis names scripts by it)
 _FIXED_ARGUMENTS = 9
 _PASSING = (
     redis.exceptions.BusyLoadingError,
@@ -91,6 +94,9 @@ class _Prefix:
 class RedisWriter:
     """Writes rows of views to Redis, in Feast's layout.
 
+    Rows are sent by a thread of its own: Redis reads a batch only as fast as it works through it, and the
+    next batch can be prepared meanwhile.
+
     Args:
         settings: Where Redis is; the process's settings by default.
     """
@@ -101,65 +107,59 @@ class RedisWriter:
             url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
         )
         self._connection: Any = None
-        self._sha = b""
-        self._waiting = 0
+        self._thread = ThreadPoolExecutor(1, "online-store")
+        self._answers: Future[int] | None = None
         self._prefixes: dict[str, _Prefix] = {}
 
     def send(self, rows: Iterable[tuple[View, Place, Row]]) -> None:
-        """Send rows without waiting for the answers; ``settle`` gives those.
+        """Begin to write rows, after those that were sent before; ``settle`` gives what came of it.
 
         Raises:
-            RedisAway: Redis does not answer; any number of the rows may have been written.
+            RedisAway, StackError: As ``settle``, about the rows that were sent before.
         """
-        try:
-            connection = self._connected()
-            commands = [self._command(*row) for row in rows]
-            self._waiting += len(commands)
-            connection.send_packed_command([b"".join(commands)], check_health=False)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as cause:
-            raise self._away(cause) from cause
+        self.settle()
+        commands = [self._command(*row) for row in rows]
+        self._answers = self._thread.submit(self._exchange, b"".join(commands), len(commands))
 
     def settle(self) -> int:
-        """Wait for the answers to all that was sent; gives the number of rows that were the newest.
+        """Wait until what was sent is written; gives the number of rows that were the newest.
 
         Raises:
-            RedisAway: Redis does not answer, or takes no writes now.
+            RedisAway: Redis does not answer, or takes no writes now; any number of the rows was written.
             StackError: Redis refuses a row for a reason that waiting does not cure.
         """
-        written = 0
-        try:
-            while self._waiting:
-                written += self._connection.read_response()
-                self._waiting -= 1
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as cause:
-            raise self._away(cause) from cause
-        except redis.exceptions.ResponseError as cause:
-            away = self._away(cause)
-            if isinstance(cause, _PASSING) or any(word in str(cause) for word in _PASSING_WORDS):
-                raise away from cause
-            raise StackError(f"Redis refuses a row: {cause}.", "See the log of Redis.") from cause
-        return written
+        if self._answers is None:
+            return 0
+        answers, self._answers = self._answers, None
+        return answers.result()
 
     def close(self) -> None:
         """Close the connection."""
+        self._thread.shutdown()
         self._drop()
         self._client.close()
 
-    def _connected(self) -> Any:
-        if self._connection is None:
-            self._connection = self._client.connection_pool.get_connection()
-            self._connection.send_command("SCRIPT", "LOAD", _SCRIPT)
-            self._sha = self._connection.read_response()
-            self._prefixes.clear()
-        return self._connection
-
-    def _away(self, cause: Exception) -> RedisAway:
-        self._drop()
-        return RedisAway(str(cause))
+    def _exchange(self, commands: bytes, number: int) -> int:
+        """Send commands and add up their answers."""
+        try:
+            if self._connection is None:
+                self._connection = self._client.connection_pool.get_connection()
+                self._connection.send_command("SCRIPT", "LOAD", _SCRIPT)
+                self._connection.read_response()
+            self._connection.send_packed_command([commands], check_health=False)
+            read = self._connection.read_response
+            return sum(read() for _ in range(number))
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as cause:
+            self._drop()
+            raise RedisAway(str(cause)) from cause
+        except redis.exceptions.ResponseError as cause:
+            self._drop()
+            if isinstance(cause, _PASSING) or any(word in str(cause) for word in _PASSING_WORDS):
+                raise RedisAway(str(cause)) from cause
+            raise StackError(f"Redis refuses a row: {cause}.", "See the log of Redis.") from cause
 
     def _drop(self) -> None:
         """Answers may still be on their way: the connection can't be used again."""
-        self._waiting = 0
         if self._connection is not None:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
@@ -168,7 +168,7 @@ class RedisWriter:
     def _command(self, view: View, place: Place, row: Row) -> bytes:
         prefix = self._prefixes.get(view.name)
         if prefix is None:
-            prefix = self._prefixes[view.name] = self._prefix(view)
+            prefix = self._prefixes[view.name] = _prefix(view)
         return b"".join(
             (
                 prefix.head,
@@ -181,14 +181,15 @@ class RedisWriter:
             )
         )
 
-    def _prefix(self, view: View) -> _Prefix:
-        arguments = _FIXED_ARGUMENTS + 2 * len(view.features)
-        ttl_ms = int(view.ttl.total_seconds() * 1000)
-        return _Prefix(
-            b"*%d\r\n" % arguments + b"".join(map(bulk, (b"EVALSHA", self._sha, b"1"))),
-            bulk(b"%d" % ttl_ms) + bulk(layout.place_field(view.name)),
-            bulk(layout.time_field(view.name)),
-        )
+
+def _prefix(view: View) -> _Prefix:
+    arguments = _FIXED_ARGUMENTS + 2 * len(view.features)
+    ttl_ms = int(view.ttl.total_seconds() * 1000)
+    return _Prefix(
+        b"*%d\r\n" % arguments + b"".join(map(bulk, (b"EVALSHA", _SHA, b"1"))),
+        bulk(b"%d" % ttl_ms) + bulk(layout.place_field(view.name)),
+        bulk(layout.time_field(view.name)),
+    )
 
 
 def encode_place(place: Place) -> bytes:
@@ -302,7 +303,7 @@ class OnlineWriteLoop:
         self._land()
         if messages:
             self._flight = _Flight(messages, rows)
-            self._take_off(self._flight)
+            self._send(self._flight)
         self._reader.commit_when_due()
 
     def _rows(self, messages: Sequence[kafka.Message]) -> list[tuple[View, Place, Row]]:
@@ -346,13 +347,9 @@ class OnlineWriteLoop:
         self.written.buried += 1
         self._reader.bury(message, cause)
 
-    def _take_off(self, flight: _Flight) -> None:
-        """Send a batch; where Redis is away, ``_land`` tries again."""
-        try:
-            self._redis.send(flight.rows)
-            flight.sent = True
-        except RedisAway as away:
-            log.warning("online_store.redis_away", error=str(away))
+    def _send(self, flight: _Flight) -> None:
+        self._redis.send(flight.rows)
+        flight.sent = True
 
     def _land(self) -> None:
         """Wait until Redis has the batch in hand, however long that takes; then its records are done.
@@ -375,7 +372,7 @@ class OnlineWriteLoop:
         while True:
             try:
                 if not flight.sent:
-                    self._redis.send(flight.rows)
+                    self._send(flight)
                 self.written.newest += self._redis.settle()
                 self.written.records += len(flight.messages)
                 self.written.rows += len(flight.rows)
