@@ -37,9 +37,10 @@ from streams.clock import now_ms
 
 SERVICE = "win_probability_v1"
 STATE, FORM = "match_state", "player_form"
-ENTITIES = 2_000
-RECORDS = 60_000
+CASES = ((FORM, 200_000, 200_000), (STATE, 200_000, LIVE_MATCHES), (STATE, 60_000, 60_000))
+"""View, records, and how many entities they are of."""
 FEAST_ROWS = 2_000
+ENTITIES = 2_000
 CALLS = 1_000
 FEAST_CALLS = 200
 RATE = 2_000
@@ -94,12 +95,19 @@ def _empty(settings: Settings, view: View) -> None:
         done.result(30)
 
 
+def _quiet(settings: Settings) -> None:
+    """Wait until Redis has rewritten its append-only file, which it does now and then after many writes."""
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    while client.info("persistence")["aof_rewrite_in_progress"]:
+        time.sleep(0.2)
+
+
 def _fill(settings: Settings, view: View, number: int, entities: int) -> None:
     with Producer(settings, topic=view.topic, patience=300) as producer:
         producer.send_batch(records(view, number, entities))
 
 
-def write(settings: Settings, view: View, entities: int) -> dict[str, float]:
+def write(settings: Settings, view: View, number: int, entities: int) -> dict[str, float]:
     """Records of a topic to Redis by our loop: a second, and rows that were sent for them."""
     loop = OnlineWriteLoop(settings, views=[view], group=f"bench-{view.name}-{entities}")
     started: list[float] = []
@@ -108,7 +116,7 @@ def write(settings: Settings, view: View, entities: int) -> dict[str, float]:
         if loop.written.records and not started:
             started.append(time.perf_counter())
             before.update(records=loop.written.records, rows=loop.written.rows)
-        return loop.written.records >= RECORDS
+        return loop.written.records >= number
 
     before = {"records": 0, "rows": 0}
     loop.run(until)
@@ -331,18 +339,19 @@ def run() -> Result:
     raw: dict[str, Any] = {}
     size = len(find_service(SERVICE).features)
     with running_platform(job=False) as settings:
-        for name, entities in ((FORM, RECORDS), (STATE, LIVE_MATCHES), (STATE, RECORDS)):
+        for name, number, entities in CASES:
             view = find_view(name)
             err.print(f"writing {name} of {entities} entities ...")
             what = f"write {name} ({len(view.features)} features), {entities:,} entities"
-            if entities == RECORDS:
+            if entities == number:
                 _empty(settings, view)
                 rows.append([what, "Feast SDK", round(write_by_feast(settings, view)), "", ""])
             _empty(settings, view)
-            _fill(settings, view, RECORDS, entities)
-            found = write(settings, view, entities)
+            _fill(settings, view, number, entities)
+            found = write(settings, view, number, entities)
             raw[f"write {name} {entities}"] = found
             rows.append([what, "ours", round(found["records/s"]), "", ""])
+        _quiet(settings)
         for (number, by), times in reads(settings).items():
             rows.append(_latency_row(f"read {number:,} × {size} features", by, times))
         stack.up_app("online-store", ["rift", "features", "write"])
@@ -365,8 +374,8 @@ def run() -> Result:
         rows,
         notes=[
             "Writer or reader, Redis (append-only file on) and, where it takes part, Kafka share the cores.",
-            f"Writing: {RECORDS:,} records of the topic in Kafka to Redis; of a batch only the newest row of "
-            "each entity is sent. Feast writes data frames that are in memory already.",
+            "Writing: records of a topic in Kafka to Redis; of a batch only the newest row of each entity is "
+            f"sent. Feast writes {FEAST_ROWS:,} rows of a data frame that is in memory already.",
             f"Reading: other entities of {ENTITIES:,} each time, values compared before; ours gives the "
             "model's float32 matrix with ages, Feast a dictionary, its server JSON.",
             f"Readable: {LIVE_MATCHES} live matches, {SECONDS} s after {WARM_UP_SECONDS} s of warm-up; one "

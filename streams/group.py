@@ -62,6 +62,9 @@ class GroupReader:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 5,
+                # A member that was killed holds its partitions for this long.
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 2000,
                 "partition.assignment.strategy": "cooperative-sticky",
             }
         )
