@@ -97,7 +97,7 @@ def _empty(settings: Settings, view: View) -> None:
 
 def _quiet(settings: Settings) -> None:
     """Wait until Redis has rewritten its append-only file, which it does now and then after many writes."""
-    client = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    client: Any = redis.Redis.from_url(settings.redis_url.get_secret_value())
     while client.info("persistence")["aof_rewrite_in_progress"]:
         time.sleep(0.2)
 

@@ -266,13 +266,13 @@ def _read(
     table = _table(config, source)
     conditions: list[BooleanExpression] = []
     if start is not None:
-        conditions.append(GreaterThanOrEqual(time, _iso(start)))  # type: ignore[call-arg]
+        conditions.append(GreaterThanOrEqual(time, _iso(start)))  # type: ignore[call-arg, misc]
     if end is not None:
-        conditions.append(LessThanOrEqual(time, _iso(end)))  # type: ignore[call-arg]
+        conditions.append(LessThanOrEqual(time, _iso(end)))  # type: ignore[call-arg, misc]
     for key in () if entities is None else entities.columns:
         values = set(entities[key].dropna().astype(str))  # type: ignore[index]
         if len(values) <= _MOST_KEYS:
-            conditions.append(In(key, values))  # type: ignore[call-arg]
+            conditions.append(In(key, values))  # type: ignore[call-arg, misc]
     chosen = tuple(dict.fromkeys((*columns, *_order(source))))
     if not conditions:
         return table.scan(selected_fields=chosen).to_arrow()

@@ -205,7 +205,7 @@ def test_the_writer_shows_in_the_status_with_its_lag(stack: Settings) -> None:
 
     def caught_up() -> bool:
         lags = {topic.name: topic.lag.get("online-store") for topic in platform.status().topics}
-        return lags["match-features"] == lags["player-performance"] == 0
+        return [lags["match-features"], lags["player-performance"]] == [0, 0]
 
     until(caught_up, "the online store's writer has caught up", 30)
 
