@@ -11,6 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -37,8 +38,14 @@ from streams.clock import now_ms
 
 SERVICE = "win_probability_v1"
 STATE, FORM = "match_state", "player_form"
-CASES = ((FORM, 200_000, 200_000), (STATE, 200_000, LIVE_MATCHES), (STATE, 60_000, 60_000))
-"""View, records, and how many entities they are of."""
+FORTY = 40
+CASES = (
+    (FORM, None, 200_000, 200_000),
+    (STATE, None, 200_000, LIVE_MATCHES),
+    (STATE, FORTY, 100_000, 100_000),
+    (STATE, None, 60_000, 60_000),
+)
+"""View, how many of its features (None for all), records, and how many entities they are of."""
 FEAST_ROWS = 2_000
 ENTITIES = 2_000
 CALLS = 1_000
@@ -71,6 +78,13 @@ def record(view: View, entity: str, place: int, chance: random.Random) -> Record
         "source_partition": 0,
         "source_offset": place,
     }
+
+
+def _part_of(view: View, features: int | None) -> View:
+    """A view with only its first features."""
+    if features is None:
+        return view
+    return replace(view, left_out=view.left_out | {field.name for field in view.features[features:]})
 
 
 def records(view: View, number: int, entities: int) -> Iterator[Record]:
@@ -109,7 +123,7 @@ def _fill(settings: Settings, view: View, number: int, entities: int) -> None:
 
 def write(settings: Settings, view: View, number: int, entities: int) -> dict[str, float]:
     """Records of a topic to Redis by our loop: a second, and rows that were sent for them."""
-    loop = OnlineWriteLoop(settings, views=[view], group=f"bench-{view.name}-{entities}")
+    loop = OnlineWriteLoop(settings, views=[view], group=f"bench-{view.name}-{len(view.features)}-{entities}")
     started: list[float] = []
 
     def until() -> bool:
@@ -339,17 +353,17 @@ def run() -> Result:
     raw: dict[str, Any] = {}
     size = len(find_service(SERVICE).features)
     with running_platform(job=False) as settings:
-        for name, number, entities in CASES:
-            view = find_view(name)
+        for name, features, number, entities in CASES:
+            view = _part_of(find_view(name), features)
             err.print(f"writing {name} of {entities} entities ...")
             what = f"write {name} ({len(view.features)} features), {entities:,} entities"
-            if entities == number:
+            if entities == number and features is None:
                 _empty(settings, view)
                 rows.append([what, "Feast SDK", round(write_by_feast(settings, view)), "", ""])
             _empty(settings, view)
             _fill(settings, view, number, entities)
             found = write(settings, view, number, entities)
-            raw[f"write {name} {entities}"] = found
+            raw[what] = found
             rows.append([what, "ours", round(found["records/s"]), "", ""])
         _quiet(settings)
         for (number, by), times in reads(settings).items():
