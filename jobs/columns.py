@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 from jobs import sqlfile
 from jobs.sqlfile import Job
@@ -17,6 +16,11 @@ from jobs.sqlfile import Job
 _NAME = re.compile(r"(?:^|\s)AS\s+`?(\w+)`?$", re.IGNORECASE)
 _TEXT = re.compile(r"'[^']*'")
 _SPACE = re.compile(r"\s+")
+_REFERENCE = re.compile(r"(?:\b([A-Za-z_]\w*)\.)?`?\b([A-Za-z_]\w*)`?")
+_FROM = re.compile(r"\b(?:FROM|JOIN)\s+`?(\w+)`?(?:\s+AS\s+(\w+))?", re.IGNORECASE)
+_UNNEST = re.compile(
+    r"\bUNNEST\s*\(((?:[^()]|\([^()]*\))*)\)\s*(?:WITH\s+ORDINALITY\s+)?AS\s+(\w+)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -49,34 +53,71 @@ def trace(name: str, table: str, column: str) -> list[Step]:
     Raises:
         JobError: There is no such job.
     """
-    job = _job(name)
     found: dict[tuple[str, str], Step] = {}
-    statements = [text for text in job.inserts if _target(text) == table]
-    for statement in statements:
-        expression = _inserted(statement).get(column)
-        if expression is None:
-            continue
-        if expression != column:
-            step = Step(table, column, expression, _line(name, f"INSERT INTO {table}"))
-            found[table, column] = step
-        for word in _words(expression):
-            _follow(name, job, _source(statement), word, found)
+    for statement in _job(name).inserts:
+        expression = _inserted(statement).get(column) if _target(statement) == table else None
+        if expression is not None:
+            _explain(name, table, statement, column, expression, found)
     return list(found.values())
 
 
-def _follow(name: str, job: Job, view: str, column: str, found: dict[tuple[str, str], Step]) -> None:
+def _follow(name: str, view: str, column: str, found: dict[tuple[str, str], Step]) -> None:
     """Add where a view's column is made, and what that is made of."""
-    while view in job.views:
-        expression = _columns(job.views[view]).get(column)
-        if expression is not None and expression != column:
-            if (view, column) in found:
-                return
-            line = _line(name, f"CREATE TEMPORARY VIEW {view} AS")
-            found[view, column] = Step(view, column, expression, line)
-            for word in _words(expression):
-                _follow(name, job, _source(job.views[view]), word, found)
-            return
-        view = _source(job.views[view])
+    statement = _job(name).views.get(view)
+    if statement is None or (view, column) in found:
+        return
+    expression = _columns(statement).get(column, column)
+    _explain(name, view, statement, column, expression, found)
+
+
+def _explain(
+    name: str, place: str, statement: str, column: str, expression: str, found: dict[tuple[str, str], Step]
+) -> None:
+    """Add an expression that makes a column, unless it passes one on, and what it is made of."""
+    references = _references(expression)
+    passed_on = expression == column or expression in {
+        f"{alias}.{column}" for alias in _sources(statement).aliases
+    }
+    if not passed_on:
+        begin = "INSERT INTO" if statement.upper().startswith("INSERT") else "CREATE TEMPORARY VIEW"
+        found[place, column] = Step(place, column, expression, _line(name, f"{begin} {place}"))
+    for reference in references:
+        _resolve(name, statement, *reference, found)
+
+
+def _resolve(
+    name: str, statement: str, qualifier: str, column: str, found: dict[tuple[str, str], Step]
+) -> None:
+    """Follow a name in a statement: a column of a source, an unnested array's, or a part of a row."""
+    sources = _sources(statement)
+    if qualifier in sources.arrays:
+        for reference in _references(sources.arrays[qualifier]):
+            _resolve(name, statement, *reference, found)
+    elif qualifier in sources.aliases:
+        _follow(name, sources.aliases[qualifier], column, found)
+    else:
+        for view in sources.views:
+            _follow(name, view, qualifier or column, found)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a statement selects from: views, views by alias, and unnested expressions by alias."""
+
+    views: tuple[str, ...]
+    aliases: dict[str, str]
+    arrays: dict[str, str]
+
+
+@lru_cache(maxsize=256)
+def _sources(statement: str) -> _Sources:
+    outermost = "".join(piece for depth, piece in _pieces(statement) if depth == 0)
+    tables = [pair for pair in _FROM.findall(outermost) if pair[0].upper() != "UNNEST"]
+    return _Sources(
+        tuple(dict.fromkeys(view for view, _ in tables)),
+        {alias: view for view, alias in tables if alias},
+        {alias: argument for argument, alias in _UNNEST.findall(statement)},
+    )
 
 
 @lru_cache(maxsize=16)
@@ -109,7 +150,7 @@ def _columns(view: str) -> dict[str, str]:
     for expression in _expressions(view):
         named = _NAME.search(expression)
         column = named[1] if named else expression.rpartition(".")[2].strip("`")
-        found[column] = expression[: named.start()].strip() if named else column
+        found[column] = expression[: named.start()].strip() if named else expression.replace("`", "")
     return found
 
 
@@ -132,15 +173,6 @@ def _expressions(statement: str) -> list[str]:
     return [_SPACE.sub(" ", text).strip() for text in found]
 
 
-def _source(statement: str) -> str:
-    """The view or table that a statement selects from, at the outermost level."""
-    pieces = [piece for depth, piece in _pieces(statement) if depth == 0 and piece.strip()]
-    for word, following in pairwise(pieces):
-        if word.upper() == "FROM":
-            return following.strip("`")
-    return ""
-
-
 def _pieces(statement: str) -> Iterator[tuple[int, str]]:
     """Words, texts, spaces and signs, each with how many parentheses and CASEs are open before it."""
     depth = 0
@@ -152,6 +184,6 @@ def _pieces(statement: str) -> Iterator[tuple[int, str]]:
             depth += 1
 
 
-def _words(expression: str) -> list[str]:
-    """Names in an expression that may be columns; of ``e.team`` and of ``so_far.kills`` both parts."""
-    return list(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", _TEXT.sub("", expression))))
+def _references(expression: str) -> list[tuple[str, str]]:
+    """Qualifier (empty where there is none) and name of everything that may be a column."""
+    return list(dict.fromkeys(_REFERENCE.findall(_TEXT.sub("", expression))))

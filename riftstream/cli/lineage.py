@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from features.views import SERVICES, View, find_feature
 from jobs import columns, sqlfile
 from jobs.columns import Step
 from riftstream.console import JsonFlag, out, print_json
+
+_WIDTH = 160
+"""Characters of an expression that people are shown; ``--json`` has all."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ def _lineage(
     line("topic", f"{found.topic} ({found.record}, {found.schema})")
     line("job", f"{found.job}, which reads {found.source}" if found.job else "none writes this topic yet")
     for step in found.steps:
-        line("", f"{step.column} = {step.expression}  [dim]{step.view}, line {step.line}[/dim]")
+        said = step.expression if len(step.expression) <= _WIDTH else step.expression[:_WIDTH] + " …"
+        line("", f"{step.column} = {escape(said)}  [dim]{step.view}, line {step.line}[/dim]")
     line("history", found.table)
     line("services", ", ".join(found.services) or "none")
     line("models", ", ".join(found.models) or "none")

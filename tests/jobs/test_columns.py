@@ -62,13 +62,14 @@ def test_every_field_that_is_computed_is_traced(topic: str) -> None:
             assert step.view in text[step.line - 1]
 
 
-def test_a_difference_of_rolling_sums_leads_to_the_events_of_both_sides() -> None:
+def test_a_part_of_a_row_leads_to_what_the_row_is_made_of() -> None:
     found = columns.trace("match_pipeline", "match_features", "kills_diff_3m")
-    assert [step.column for step in found] == [
-        "kills_diff_3m",
-        "lately_kills_blue",
-        "kill_blue",
-        "lately_kills_red",
-        "kill_red",
-    ]
-    assert "CHAMPION_KILL" in found[2].expression
+    assert [step.column for step in found[:4]] == ["kills_diff_3m", "kills_blue_3m", "m", "kind"]
+    assert "MATCH_STATE" in found[2].expression
+    assert "CHAMPION_KILL" in found[3].expression
+
+
+def test_a_column_of_an_unnested_array_leads_to_the_array() -> None:
+    found = columns.trace("match_pipeline", "player_performance", "kills")
+    assert [step.column for step in found[:3]] == ["kills", "player_windows", "m"]
+    assert found[0].expression == "w.kills"
