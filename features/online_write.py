@@ -83,6 +83,19 @@ Place = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Packed:
+    """Rows as they are sent to Redis.
+
+    Attributes:
+        commands: One command a row, in RESP.
+        rows: Their number.
+    """
+
+    commands: bytes
+    rows: int
+
+
+@dataclass(frozen=True)
 class _Prefix:
     """What all commands of one view begin with, in RESP."""
 
@@ -111,15 +124,19 @@ class RedisWriter:
         self._answers: Future[int] | None = None
         self._prefixes: dict[str, _Prefix] = {}
 
-    def send(self, rows: Iterable[tuple[View, Place, Row]]) -> None:
+    def pack(self, rows: Iterable[tuple[View, Place, Row]]) -> Packed:
+        """Make the commands that write rows."""
+        commands = [self._command(*row) for row in rows]
+        return Packed(b"".join(commands), len(commands))
+
+    def send(self, packed: Packed) -> None:
         """Begin to write rows, after those that were sent before; ``settle`` gives what came of it.
 
         Raises:
             RedisAway, StackError: As ``settle``, about the rows that were sent before.
         """
         self.settle()
-        commands = [self._command(*row) for row in rows]
-        self._answers = self._thread.submit(self._exchange, b"".join(commands), len(commands))
+        self._answers = self._thread.submit(self._exchange, packed.commands, packed.rows)
 
     def settle(self) -> int:
         """Wait until what was sent is written; gives the number of rows that were the newest.
@@ -219,7 +236,7 @@ class _Flight:
     """A batch on its way to Redis."""
 
     messages: list[kafka.Message]
-    rows: list[tuple[View, Place, Row]]
+    packed: Packed
     sent: bool = False
 
 
@@ -299,10 +316,10 @@ class OnlineWriteLoop:
 
     def _step(self) -> None:
         messages = self._reader.take(self._batch, 0 if self._flight else self._poll_seconds)
-        rows = self._rows(messages) if messages else []
+        packed = self._redis.pack(self._rows(messages)) if messages else None
         self._land()
-        if messages:
-            self._flight = _Flight(messages, rows)
+        if packed is not None:
+            self._flight = _Flight(messages, packed)
             self._send(self._flight)
         self._reader.commit_when_due()
 
@@ -348,7 +365,7 @@ class OnlineWriteLoop:
         self._reader.bury(message, cause)
 
     def _send(self, flight: _Flight) -> None:
-        self._redis.send(flight.rows)
+        self._redis.send(flight.packed)
         flight.sent = True
 
     def _land(self) -> None:
@@ -375,7 +392,7 @@ class OnlineWriteLoop:
                     self._send(flight)
                 self.written.newest += self._redis.settle()
                 self.written.records += len(flight.messages)
-                self.written.rows += len(flight.rows)
+                self.written.rows += flight.packed.rows
                 return True
             except RedisAway as away:
                 flight.sent = False

@@ -55,6 +55,8 @@ def redis_conf(context: Context) -> str:
             "daemonize no",
             "appendonly yes",
             "appendfsync everysec",
+            # A rewrite of the file keeps a core busy for seconds: not at every 64 MB while a store fills.
+            "auto-aof-rewrite-min-size 256mb",
             'save ""',
             "databases 4",
             # A vector of a hundred features as a list is searched from its start for each of them: as a hash

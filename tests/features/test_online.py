@@ -34,7 +34,7 @@ def record(view: views.View, key: str, event_time: int, **values: Any) -> dict[s
 
 def write(settings: Any, *rows: tuple[views.View, dict[str, Any]]) -> None:
     writer = RedisWriter(settings)
-    writer.send(
+    packed = writer.pack(
         (
             view,
             (row["event_time"], *(row[name] for name in view.order)),
@@ -42,6 +42,7 @@ def write(settings: Any, *rows: tuple[views.View, dict[str, Any]]) -> None:
         )
         for view, row in rows
     )
+    writer.send(packed)
     writer.settle()
     writer.close()
 

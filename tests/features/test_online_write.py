@@ -46,10 +46,11 @@ def writer(redis_server: RedisServer) -> Iterator[RedisWriter]:
 def write(writer: RedisWriter, rows: list[dict[str, Any]], view: View = EVERY, codec: Codec = CODEC) -> int:
     """Write records in one go; gives how many were the newest."""
     row = ROW if view is EVERY else Transcoder(view, codec).row
-    writer.send(
+    packed = writer.pack(
         (view, (record["event_time"], *(record[name] for name in view.order)), row(codec.encode(record)))
         for record in rows
     )
+    writer.send(packed)
     return writer.settle()
 
 
