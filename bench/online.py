@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from bench.latency import LIVE_MATCHES, live_load
 from bench.platform import running_platform
+from bench.plots import Bars
 from bench.results import Result, save
 from features import layout, repo
 from features.online import OnlineReader
@@ -347,10 +348,24 @@ def _latency_row(what: str, by: str, found: list[float]) -> list[Any]:
     return [what, by, "", p50, p99]
 
 
+def plot(raw: dict[str, Any]) -> Bars:
+    """Milliseconds of a read, ours beside Feast's: from the median to the 99th percentile."""
+    reads = raw["reads"]
+    what = list(dict.fromkeys(one["what"] for one in reads))
+    series = {
+        by: [
+            [value for one in reads if (one["what"], one["by"]) == (name, by) for value in one["ms"]]
+            for name in what
+        ]
+        for by in ("ours", "Feast SDK", "Feast server")
+    }
+    return Bars("ms (median to 99th percentile)", what, series)
+
+
 def run() -> Result:
     """Measure on a platform of its own, and write the result."""
     rows: list[list[Any]] = []
-    raw: dict[str, Any] = {}
+    raw: dict[str, Any] = {"reads": []}
     size = len(find_service(SERVICE).features)
     with running_platform(job=False) as settings:
         for name, features, number, entities in CASES:
@@ -367,7 +382,9 @@ def run() -> Result:
             rows.append([what, "ours", round(found["records/s"]), "", ""])
         _quiet(settings)
         for (number, by), times in reads(settings).items():
-            rows.append(_latency_row(f"read {number:,} × {size} features", by, times))
+            row = _latency_row(f"read {number:,} × {size} features", by, times)
+            rows.append(row)
+            raw["reads"].append({"what": row[0], "by": by, "ms": row[3:]})
         stack.up_app("online-store", ["rift", "features", "write"])
         err.print(f"feature records at {RATE}/s ...")
         _empty(settings, find_view(STATE))
