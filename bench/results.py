@@ -27,7 +27,6 @@ PACKAGES = (
     "confluent-kafka",
     "fastavro",
     "feast",
-    "redis",
     "xgboost-cpu",
     "onnxruntime",
     "tritonclient",
