@@ -196,21 +196,29 @@ def run_batch(
     *,
     source: Path | str = LAKE,
     matches: Collection[str] | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
     out: Path | None = None,
     options: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> pa.Table:
     """Run a view of a job over history: the same SQL text in batch mode, in the order of the log.
 
+    History is that of live-matches. A job that reads what another job writes, such as ``player_form``, gets what
+    that job makes of the same history.
+
     It runs on a Flink of its own in a process of its own; a file needs no running stack.
 
     Args:
         name: The job, for example ``match_pipeline``.
-        view: A view of it that has no column which only a stream can have, for example ``features``.
+        view: A view of it that has no column which only a stream can have, for example ``features``; or the
+            table of a topic that it writes, for example ``player_stats``.
         source: ``lake`` for ``raw.match_events``, or a file of events: JSON lines (plain or ``.gz``) or
             ``.parquet``, in log order, with the fields of the topic's record; ``source_partition`` and
             ``source_offset`` are partition 0 and the row's number where the file lacks them.
         matches: Only these match ids.
+        since_ms: Only events at or after this event time (ms since the Unix epoch).
+        until_ms: Only events before this event time.
         out: Parquet file to write; the table is read from it on demand.
         options: Flink options.
         settings: Where everything is; the process's settings by default.
@@ -225,7 +233,7 @@ def run_batch(
 
     settings = settings or get_settings()
     job = sqlfile.load(name)
-    if view not in job.views:
+    if view not in (*job.views, *job.targets):
         raise JobError(f"{name} has no view {view}.", f"It has: {', '.join(job.views)}.")
     with tempfile.TemporaryDirectory(prefix="rift-batch-") as folder:
         file = out or Path(folder) / "rows.parquet"
@@ -233,6 +241,8 @@ def run_batch(
             "view": view,
             "source": str(source if source == LAKE else Path(source).resolve()),
             "matches": sorted(matches) if matches is not None else None,
+            "since_ms": since_ms,
+            "until_ms": until_ms,
             "out": str(file.resolve()),
             "folder": folder,
         }

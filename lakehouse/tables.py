@@ -18,7 +18,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
-from pyiceberg.transforms import DayTransform, IdentityTransform, Transform
+from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform, Transform
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -55,6 +55,7 @@ _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
 }
 _TRANSFORMS: dict[str, Callable[[], Transform[Any, Any]]] = {
     "day": DayTransform,
+    "month": MonthTransform,
     "identity": IdentityTransform,
 }
 # Iceberg table specification, "Schema Evolution": the only type changes that old files can be read through.
@@ -71,6 +72,21 @@ SOURCE = (
         True,
         "ms since the Unix epoch",
         "When the broker appended the event.",
+    ),
+)
+
+LOG = (
+    Field(
+        "log_partition", "int", "", True, "none", "Partition of the record in its topic; null if backfilled."
+    ),
+    Field("log_offset", "long", "", True, "none", "Offset in that partition; null if backfilled."),
+    Field(
+        "log_time",
+        "long",
+        "timestamp-millis",
+        True,
+        "ms since the Unix epoch",
+        "When the broker appended the record; null if backfilled.",
     ),
 )
 
@@ -97,7 +113,7 @@ class TableSpec:
         name: ``namespace.table``.
         topic: Topic whose record gives the columns.
         extra: Columns after those of the record.
-        partition: Pairs of transform (``day`` or ``identity``) and column.
+        partition: Pairs of transform (``day``, ``month`` or ``identity``) and column.
         sort: Columns that rewrites sort by, ascending.
     """
 
@@ -152,6 +168,20 @@ TABLES = (
         SOURCE,
         partition=(("day", "event_time"), ("identity", "league")),
         sort=("match_id", "source_partition", "source_offset"),
+    ),
+    *(
+        TableSpec(name, topic, LOG, partition=(("month", "event_time"),), sort=sort)
+        for name, topic, sort in (
+            ("processed.match_results", "match-results", ("match_id",)),
+            ("processed.match_summaries", "match-summaries", ("match_id",)),
+            ("processed.player_games", "player-games", ("player_id", "event_time")),
+            ("features.match_state", "match-features", ("match_id", "event_time")),
+            ("features.player_window", "player-performance", ("player_id", "event_time")),
+            ("features.player_form", "player-stats", ("player_id", "event_time")),
+            ("features.team_form", "team-form", ("team", "event_time")),
+            ("features.head_to_head", "head-to-head", ("pair", "event_time")),
+            ("features.champion_meta", "champion-meta", ("champion", "event_time")),
+        )
     ),
 )
 

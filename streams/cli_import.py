@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-_SOURCES = "lol-pro, match-v5, live-client, lolesports, events, sample or simulator"
+_SOURCES = "lol-pro, oracles-elixir, match-v5, live-client, lolesports, events, sample or simulator"
 
 
 def register(app: typer.Typer) -> None:
