@@ -15,9 +15,9 @@ columns than one that it writes:
 ``ts``                Event time as time attribute, 5 s out of order; null where it cannot be true.
 ===================== =========================================================================
 
-A record that names the place in live-matches that it came from has ``source_partition`` and ``source_offset`` as
-fields of its own. Its place in its own topic is then ``log_topic``, ``log_partition``, ``log_offset`` and
-``log_time``, and in batch its ``log_order`` is its event time, since offsets of live-matches order no two matches.
+A record that names the place in live-matches that it came from has ``source_partition`` and ``source_offset``
+as fields of its own. Its place in its own topic is then ``log_topic``, ``log_partition``, ``log_offset`` and
+``log_time``, and in batch its ``log_order`` is its event time: offsets of live-matches order no two matches.
 """
 
 from __future__ import annotations

@@ -204,8 +204,8 @@ def run_batch(
 ) -> pa.Table:
     """Run a view of a job over history: the same SQL text in batch mode, in the order of the log.
 
-    History is that of live-matches. A job that reads what another job writes, such as ``player_form``, gets what
-    that job makes of the same history.
+    History is that of live-matches. A job that reads what another job writes, such as ``player_form``, gets
+    what that job makes of the same history.
 
     It runs on a Flink of its own in a process of its own; a file needs no running stack.
 

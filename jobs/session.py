@@ -202,7 +202,10 @@ def batch(
 def _declare_history(
     environment: TableEnvironment, job: sqlfile.Job, schema: RecordSchema, rows: Rows
 ) -> None:
-    """Put history in the place of the topic that a job reads: the rows, or what the job before it makes of them."""
+    """Put history in the place of the topic that a job reads.
+
+    That is the rows themselves, or what the job before it makes of them.
+    """
     source = _only_source(job)
     if source.topic == schema.topic:
         environment.execute_sql(ddl.batch_source(schema, rows.query))

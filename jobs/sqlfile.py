@@ -4,8 +4,8 @@ A job's file begins with a comment that says what the job reads, writes, keeps a
 lines, CREATE TEMPORARY VIEW and INSERT statements. The tables that stand for topics, the catalog ``lake`` and
 our functions are there without being declared (``jobs.ddl``).
 
-A header may also say ``From: JOB.VIEW``: then the job begins with the views of another job up to that one, so that
-what both need, such as what makes an event valid, is written once.
+A header may also say ``From: JOB.VIEW``: then the job begins with the views of another job up to that one, so
+that what both need, such as what makes an event valid, is written once.
 """
 
 from __future__ import annotations

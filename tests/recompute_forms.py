@@ -1,11 +1,11 @@
-"""What the jobs of forms must compute, in plain Python: the oracle that streamed and batch rows are held against.
+"""What the jobs of forms must compute, in plain Python: the oracle for streamed and batch rows.
 
-Written from the field docs of ``schemas/avro`` (match_summary, player_game, player_form, team_form, head_to_head,
-champion_meta), and from nothing else. It favours being obvious over being quick: each form is computed anew from all
-games.
+Written from the field docs of ``schemas/avro`` (match_summary, player_game, player_form, team_form,
+head_to_head, champion_meta), and from nothing else. It favours being obvious over being quick: each form is
+computed anew from all games.
 
-Events are as ``tests.recompute`` has them: MatchEvent dicts with ``source_partition`` and ``source_offset``, the
-accepted events of one match in log order.
+Events are as ``tests.recompute`` has them: MatchEvent dicts with ``source_partition`` and ``source_offset``,
+the accepted events of one match in log order.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def open_source(name: str, path: str | None = None, options: Options | None = No
     Args:
         name: One of ``NAMES``.
         path: File or folder; for ``lol-pro`` and ``oracles-elixir`` by default the data folder of the
-            settings; ``kaggle:`` for a download of ``lol-pro`` through kagglehub; for ``simulator`` what to multiply, as ``open_input`` takes it.
+            settings; ``kaggle:`` for a download of ``lol-pro`` through kagglehub; for ``simulator`` what to
+            multiply, as ``open_input`` takes it.
         options: What else is known.
 
     Raises:

@@ -1,7 +1,7 @@
 """Professional games by Oracle's Elixir: its yearly match data CSV, twelve rows a game, with real dates.
 
-A game has a row for each of its ten players and one for each team. What a row tells is the state of things at the
-end of the game and, where the league's data allow it, at minutes 10, 15, 20 and 25. So a game becomes:
+A game has a row for each of its ten players and one for each team. What a row tells is the state of things at
+the end of the game and, where the league's data allow it, at minutes 10, 15, 20 and 25. So a game becomes:
 
 ============ ================================================================================
 MATCH_START  teams, rosters, champions and bans, at ``date``, which is UTC
@@ -10,11 +10,12 @@ TEAM_GOLD    both teams at those minutes and at the end
 MATCH_END    winner and length
 ============ ================================================================================
 
-What the data do not tell is not made up: no kill, tower, dragon or Baron has a time, so there are no events of
-them. Win probability needs those; forms, champion rates and players' totals do not.
+What the data do not tell is not made up: no kill, tower, dragon or Baron has a time, so there are no events
+of them. Win probability needs those; forms, champion rates and players' totals do not.
 
-``match_id`` is ``gameid``, and players and teams go by their names, as in the other sources. Rows of a game are used
-all or not at all, since a game without one of its players would be a wrong game. The season is year and split.
+``match_id`` is ``gameid``, and players and teams go by their names, as in the other sources. Rows of a game are
+used all or not at all, since a game without one of its players would be a wrong game. The season is year and
+split.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class _Row:
 
 @dataclass
 class _Game:
-    """The rows of a game by side and place, and how many rows of it were found, the unusable ones included."""
+    """The usable rows of a game by side and place, and how many they are."""
 
     game_id: str
     file: str
@@ -86,7 +87,7 @@ class _Game:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The CSV files, plain or gzipped, that a path names: a file, a folder of them, or one that holds that folder.
+    """The CSV files, plain or gzipped, that a path names: a file, a folder of them, or the folder above that.
 
     Raises:
         SourceError: There is none.
@@ -173,13 +174,10 @@ class OraclesElixir:
             self.account.file(game.file).reject(game.problem)
 
     def _use(self, game: _Game, events: list[Event]) -> None:
-        """Count each player's snapshots with their row, and what is told of both teams with the blue team's."""
+        """Count the rows of a game as used, and its events as made of them."""
         account = self.account.file(game.file)
-        of_player = sum(event["event_type"] == "PLAYER_STATS" for event in events)
-        for _ in range(game.found - 1):
-            account.use(events=0)
-        account.use(events=len(events) - of_player)
-        account.events += of_player
+        account.used += game.found
+        account.events += len(events)
 
 
 def _row(columns: dict[str, str]) -> _Row | str:
@@ -289,7 +287,7 @@ def _snapshots(end: int) -> list[tuple[int, int | None]]:
 
 
 def _snapshot(game: _Game, clock: int, minute: int | None) -> list[tuple[int, str, Event]]:
-    """What is told at a minute, or at the end: each player, and the gold of both teams; not what is not told."""
+    """What is told at a minute, or at the end: the gold of both teams, and each player."""
     things: list[tuple[int, str, Event]] = []
     gold = {f"{side}_gold": _stats(game.rows[side, "team"].values, minute).get("gold") for side in SIDES}
     if None not in gold.values():

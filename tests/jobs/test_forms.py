@@ -1,4 +1,4 @@
-"""Summaries, forms and champion rates: on the stream, in batch and in plain Python the same, over real matches."""
+"""Summaries, forms and champion rates of real matches: the same on the stream, in batch and in plain Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Match = list[Record]
 
 
 def _real_matches() -> list[Match]:
-    """Matches in the order of their starts: with kills and without dates, and with dates and without kills."""
+    """Matches in the order of their starts: with kills but no dates, then with dates but no kills."""
     data = get_settings().data
     if data is None:
         return sample.matches()

@@ -120,7 +120,8 @@ def test_a_job_may_begin_with_the_views_of_another_up_to_one() -> None:
 
 
 def test_rows_of_a_sink_bear_the_names_of_its_columns() -> None:
-    job = sqlfile.parse("x", HEADER + "INSERT INTO t (a, `b`) SELECT 1, 2 FROM s; INSERT INTO u SELECT 1")
+    text = "INSERT INTO t (a, `b`) SELECT 1, 2 FROM s; INSERT INTO u SELECT 1"
+    job = sqlfile.parse("x", HEADER + text)
     assert job.rows_of("t") == "SELECT * FROM (SELECT 1, 2 FROM s) AS fed (a, `b`)"
     with pytest.raises(JobError, match="no one INSERT INTO u"):
         job.rows_of("u")
