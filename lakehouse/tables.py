@@ -246,10 +246,7 @@ def events(
     if until_offset is not None:
         newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg, misc]
         condition = And(condition, newest)
-    found_table = _load(connect(settings), table)
-    if found_table is None:
-        raise StackError(f"The lake has no table {table}.", "Make it with `rift apply`.")
-    found = found_table.scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
+    found = load(connect(settings), table).scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
     return found.sort_by([("source_partition", "ascending"), ("source_offset", "ascending")])
 
 
@@ -259,12 +256,22 @@ def event_ids(matches: Iterable[str], settings: Settings | None = None) -> list[
     Raises:
         StackError: The catalog does not answer, or has no such table.
     """
-    table = _load(connect(settings), MATCH_EVENTS)
-    if table is None:
-        raise StackError(f"The lake has no table {MATCH_EVENTS}.", "Make it with `rift apply`.")
+    table = load(connect(settings), MATCH_EVENTS)
     condition = In("match_id", set(matches))  # type: ignore[call-arg, misc]
     rows = table.scan(row_filter=condition, selected_fields=("event_id",)).to_arrow()
     return list(rows.column("event_id").to_pylist())
+
+
+def load(catalog: Catalog, name: str) -> Table:
+    """A table that must be there.
+
+    Raises:
+        StackError: It is not.
+    """
+    table = _load(catalog, name)
+    if table is None:
+        raise StackError(f"The lake has no table {name}.", "Make it with `rift apply`.")
+    return table
 
 
 def _type(field: Field, ids: Iterator[int]) -> IcebergType:

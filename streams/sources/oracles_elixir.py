@@ -13,7 +13,7 @@ MATCH_END    winner and length
 What the data do not tell is not made up: no kill, tower, dragon or Baron has a time, so there are no events
 of them. Win probability needs those; forms, champion rates and players' totals do not.
 
-``match_id`` is ``gameid``, and players and teams go by their names, as in the other sources. Rows of a game are
+``match_id`` is ``gameid``; players and teams go by their names, as in the other sources. Rows of a game are
 used all or not at all, since a game without one of its players would be a wrong game. The season is year and
 split.
 """

@@ -1,4 +1,4 @@
-"""Summaries, forms and champion rates of real matches: the same on the stream, in batch and in plain Python."""
+"""Summaries, forms and champion rates of real matches: equal on the stream, in batch, in plain Python."""
 
 from __future__ import annotations
 
