@@ -1,4 +1,4 @@
-"""Forms on the real platform: on their topics, in the lake, backfilled and in training sets as plain Python says."""
+"""Forms on the real platform equal plain Python: on topics, in the lake, backfilled, in training sets."""
 
 from __future__ import annotations
 
