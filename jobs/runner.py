@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,20 +112,73 @@ def submit(
     """
     settings = settings or get_settings()
     job = sqlfile.load(name) if file is None else sqlfile.read(file)
-    if target == LOCAL:
-        return Submitted(name, _session(settings, "submit", job, LOCAL, options, source_options), new=True)
-    cluster = Cluster(_address(target, settings))
-    live = cluster.find(name)
-    if live is not None:
-        return Submitted(name, live.job_id, new=False)
-    memory = _recall(settings, name)
-    path = None if fresh else _restore_path(cluster, memory, from_savepoint)
-    options = {**(options or {}), **({"execution.state-recovery.path": path} if path else {})}
-    job_id = _session(settings, "submit", job, cluster.url, options, source_options)
-    memory.job_ids.append(job_id)
-    _remember(settings, name, memory)
-    cluster.wait_running(job_id)
-    return Submitted(name, job_id, new=True, restored_from=path)
+    options = options or {}
+    return _submit([job], target, from_savepoint, fresh, options, source_options or {}, settings)[0]
+
+
+def submit_all(names: Sequence[str], *, settings: Settings | None = None) -> list[Submitted]:
+    """Submit several jobs to the cluster of the settings, as ``submit`` does one.
+
+    One Flink client plans them all, so that its start counts once.
+
+    Raises:
+        JobError: One of them could not be submitted; the others are.
+        StackError: The cluster does not answer.
+    """
+    settings = settings or get_settings()
+    return _submit([sqlfile.load(name) for name in names], REMOTE, LATEST, False, {}, {}, settings)
+
+
+def _submit(
+    jobs: Sequence[sqlfile.Job],
+    target: str,
+    from_savepoint: str,
+    fresh: bool,
+    options: Mapping[str, str],
+    source_options: Mapping[str, str],
+    settings: Settings,
+) -> list[Submitted]:
+    done: dict[str, Submitted] = {}
+    paths: dict[str, str | None] = {}
+    cluster = None if target == LOCAL else Cluster(_address(target, settings))
+    for name in (job.name for job in jobs):
+        live = cluster.find(name) if cluster else None
+        if live is not None:
+            done[name] = Submitted(name, live.job_id, new=False)
+        elif cluster is None or fresh:
+            paths[name] = None
+        else:
+            paths[name] = _restore_path(cluster, _recall(settings, name), from_savepoint)
+    orders = [
+        {
+            "file": str(job.file),
+            "options": {**options, **({"execution.state-recovery.path": path} if path else {})},
+        }
+        for job in jobs
+        if job.name in paths
+        for path in [paths[job.name]]
+    ]
+    request = {
+        "jobs": orders,
+        "target": cluster.url if cluster else LOCAL,
+        "source_options": dict(source_options),
+    }
+    answers: list[dict[str, str]] = _session(settings, "submit", request) if orders else []
+    for answer in answers:
+        if "job_id" in answer:
+            name, job_id = answer["name"], answer["job_id"]
+            done[name] = Submitted(name, job_id, new=True, restored_from=paths[name])
+            if cluster:
+                memory = _recall(settings, name)
+                memory.job_ids.append(job_id)
+                _remember(settings, name, memory)
+    for answer in answers:
+        if "error" in answer:
+            raise JobError(answer["error"], answer["hint"])
+    if cluster:
+        for answer in answers:
+            cluster.wait_running(answer["job_id"])
+    return [done[job.name] for job in jobs]
 
 
 def stop(
@@ -238,6 +291,8 @@ def run_batch(
     with tempfile.TemporaryDirectory(prefix="rift-batch-") as folder:
         file = out or Path(folder) / "rows.parquet"
         request = {
+            "file": str(job.file),
+            "options": dict(options or {}),
             "view": view,
             "source": str(source if source == LAKE else Path(source).resolve()),
             "matches": sorted(matches) if matches is not None else None,
@@ -246,7 +301,7 @@ def run_batch(
             "out": str(file.resolve()),
             "folder": folder,
         }
-        _session(settings, "batch", job, LOCAL, options, None, **request)
+        _session(settings, "batch", request)
         return pq.read_table(file, memory_map=out is not None)
 
 
@@ -293,31 +348,14 @@ def _note(settings: Settings, name: str, taken: Snapshot) -> None:
     _remember(settings, name, memory)
 
 
-def _session(
-    settings: Settings,
-    what: str,
-    job: sqlfile.Job,
-    target: str,
-    options: Mapping[str, str] | None,
-    source_options: Mapping[str, str] | None,
-    **more: Any,
-) -> str:
+def _session(settings: Settings, what: str, request: Mapping[str, Any]) -> Any:
     """Run ``jobs.session`` in a process of its own, so that its JVM goes when it is done.
 
     The request goes through standard input, since it holds the keys of the object store.
     """
-    request = {
-        "what": what,
-        "file": str(job.file),
-        "target": target,
-        "options": dict(options or {}),
-        "source_options": dict(source_options or {}),
-        "settings": _open(settings),
-        **more,
-    }
     done = subprocess.run(
         [sys.executable, "-m", "jobs.session"],
-        input=json.dumps(request),
+        input=json.dumps({"what": what, "settings": _open(settings), **request}),
         capture_output=True,
         text=True,
         check=False,
@@ -331,7 +369,7 @@ def _session(
         ) from cause
     if "error" in answer:
         raise JobError(answer["error"], answer["hint"])
-    return str(answer["result"])
+    return answer["result"]
 
 
 def _open(settings: Settings) -> dict[str, Any]:

@@ -294,22 +294,31 @@ def main() -> None:
     """Do what the request on standard input asks, and print the answer as one line of JSON."""
     request = json.load(sys.stdin)
     settings = Settings(**request["settings"])
-    job = sqlfile.read(Path(request["file"]))
     try:
-        answer = {"result": _ANSWERS[request["what"]](request, job, settings)}
+        answer = {"result": _ANSWERS[request["what"]](request, settings)}
     except RiftError as error:
         answer = {"error": error.message, "hint": error.hint}
     print(json.dumps(answer), flush=True)
     sys.exit("error" in answer)
 
 
-def _answer_submit(request: dict[str, Any], job: sqlfile.Job, settings: Settings) -> str:
-    return submit(job, settings, request["target"], request["options"], request["source_options"])
+def _answer_submit(request: dict[str, Any], settings: Settings) -> list[dict[str, str]]:
+    """For each job its id, or why it could not be submitted: one that fails does not keep the others."""
+    answers = []
+    for order in request["jobs"]:
+        job = sqlfile.read(Path(order["file"]))
+        try:
+            job_id = submit(job, settings, request["target"], order["options"], request["source_options"])
+            answers.append({"name": job.name, "job_id": job_id})
+        except RiftError as error:
+            answers.append({"name": job.name, "error": error.message, "hint": error.hint})
+    return answers
 
 
-def _answer_batch(request: dict[str, Any], job: sqlfile.Job, settings: Settings) -> str:
+def _answer_batch(request: dict[str, Any], settings: Settings) -> str:
     import pyarrow.parquet as pq
 
+    job = sqlfile.read(Path(request["file"]))
     schema = for_topic(history.TOPIC)
     chosen = history.Chosen(request["matches"], request["since_ms"], request["until_ms"])
     if request["source"] == "lake":
