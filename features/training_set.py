@@ -84,6 +84,59 @@ class Part:
         return self.spine_keys or self.keys
 
 
+class ViewLike(Protocol):
+    """What is needed to know of a feature view."""
+
+    @property
+    def table(self) -> str:
+        """Iceberg table that holds its history."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns that say what a row is about."""
+
+    @property
+    def ttl(self) -> timedelta:
+        """For how long a row may be used."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Columns that decide between rows of the same event time."""
+
+
+class FieldLike(Protocol):
+    """What is needed to know of a feature."""
+
+    @property
+    def name(self) -> str:
+        """Its column."""
+
+
+class ServiceLike(Protocol):
+    """What is needed to know of a feature service."""
+
+    @property
+    def parts(self) -> Sequence[tuple[ViewLike, FieldLike]]:
+        """View and field of each feature, in order."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Name of each feature in the set, in order."""
+
+
+def parts_of(service: ServiceLike) -> list[Part]:
+    """What a set of a feature service takes from each view's table."""
+    columns: dict[str, dict[str, str]] = {}
+    views: dict[str, ViewLike] = {}
+    for (view, column), name in zip(service.parts, service.names, strict=True):
+        views[view.table] = view
+        columns.setdefault(view.table, {})[column.name] = name
+    return [
+        Part(table, view.keys, columns[table], ttl=view.ttl, order=view.order)
+        for table, view in views.items()
+    ]
+
+
 @dataclass
 class Report:
     """What a set took.

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.training_set import Part, Report, training_set
+from features.training_set import Part, Report, parts_of, training_set
 from riftstream.errors import RiftError
 
 START = datetime(2017, 6, 1, tzinfo=UTC)
@@ -200,3 +200,39 @@ def test_a_spine_without_a_key_is_told_what_it_lacks(tmp_path: Path) -> None:
     spine = pa.table({"event_time": [1]})
     with pytest.raises(RiftError, match=r"no column player_id\. It has: event_time"):
         training_set([PART], spine, Memory([]), tmp_path / "set.parquet")
+
+
+@dataclass(frozen=True)
+class View:
+    """A view as declared."""
+
+    table: str
+    keys: tuple[str, ...] = ("player_id",)
+    ttl: timedelta = timedelta(days=60)
+    order: tuple[str, ...] = ("games",)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature as declared."""
+
+    name: str
+
+
+class Service:
+    """A service of two views."""
+
+    parts = (
+        (View("features.a"), Feature("games")),
+        (View("features.b", ("team",)), Feature("games")),
+        (View("features.a"), Feature("form")),
+    )
+    names = ("a__games", "b__games", "form")
+
+
+def test_a_service_takes_each_table_once_under_the_names_of_its_features() -> None:
+    days = timedelta(days=60)
+    assert parts_of(Service()) == [
+        Part("features.a", ("player_id",), {"games": "a__games", "form": "form"}, days, ("games",)),
+        Part("features.b", ("team",), {"games": "b__games"}, days, ("games",)),
+    ]
