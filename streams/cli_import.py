@@ -61,7 +61,7 @@ def import_(
     The same input gives the same events, byte for byte, with the same ids: importing twice changes nothing
     downstream. With --out nothing needs to run.
 
-    oracles-elixir has real dates. lol-pro has none: its matches are put on a synthetic calendar, one every two
+    oracles-elixir has real dates. lol-pro has none: its matches are put on a synthetic calendar, one each two
     hours of their split.
     """
     from streams.sources import Options, open_source
