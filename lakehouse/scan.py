@@ -82,7 +82,7 @@ def scan(
     )
 
 
-def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, until: datetime) -> None:
+def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, until: datetime) -> int:
     """Put rows in the place of all rows of a range of event times; doing it twice changes nothing.
 
     It is one commit. Columns that the rows lack become null. Who commits in between, such as a job that goes
@@ -91,9 +91,12 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
     Args:
         catalog: The catalog.
         name: ``namespace.table``.
-        rows: The new rows; timestamps may be ms since the Unix epoch.
+        rows: The new rows; timestamps may be ms since the Unix epoch. Those outside of the range are left out.
         since: Start of the range, inclusive.
         until: End of the range, exclusive.
+
+    Returns:
+        How many rows the range has now.
 
     Raises:
         StackError: There is no such table, or others committed at each attempt.
@@ -106,7 +109,7 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
             table.overwrite(fitted, overwrite_filter=_range(since, until))
         except CommitFailedException:
             continue
-        return
+        return int(fitted.num_rows)
     raise StackError(f"Others changed {name} at each of {_COMMITS} attempts to write it.", "Try again.")
 
 

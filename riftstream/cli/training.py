@@ -19,8 +19,6 @@ from riftstream.errors import RiftError
 from riftstream.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from features.training_set import Scan
     from lakehouse.scan import Scanned
 
@@ -99,16 +97,7 @@ def backfill(
         until_ms=end,
         settings=settings,
     )
-    rows = _between(rows, begin, end)
-    overwrite(connect(settings), history.table, rows, since, until)
-    return Backfilled(history.table, rows.num_rows)
-
-
-def _between(rows: pa.Table, begin: int, end: int) -> pa.Table:
-    import pyarrow.compute as pc
-
-    time = rows.column("event_time")
-    return rows.filter(pc.and_(pc.greater_equal(time, begin), pc.less(time, end)))
+    return Backfilled(history.table, overwrite(connect(settings), history.table, rows, since, until))
 
 
 def lake_scan(settings: Settings | None = None) -> Scan:

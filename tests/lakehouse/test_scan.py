@@ -84,7 +84,7 @@ def test_a_range_is_replaced_and_twice_changes_nothing(catalog: Catalog) -> None
         }
     )
     for _ in range(2):
-        overwrite(catalog, NAME, rows, since, until)
+        assert overwrite(catalog, NAME, rows, since, until) == 3
         kept = [when for when in before if not since <= when < until]
         assert times(catalog) == sorted([*kept, *(since + DAY * n for n in range(3))])
         new = scan(catalog, NAME, ["player_id", "games", "log_offset"], since, until).rows.read_all()
