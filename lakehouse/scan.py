@@ -91,7 +91,7 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
     Args:
         catalog: The catalog.
         name: ``namespace.table``.
-        rows: The new rows; timestamps may be ms since the Unix epoch. Those outside of the range are left out.
+        rows: The new rows; timestamps may be ms since the Unix epoch. Those out of range are left out.
         since: Start of the range, inclusive.
         until: End of the range, exclusive.
 

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from jobs import ddl, history, session, sqlfile
-from riftstream.settings import get_settings
+from riftstream.settings import Settings, get_settings
 from streams.avro import Record
 from streams.schemas import RecordSchema, for_topic
 from streams.sources import sample
@@ -254,3 +254,25 @@ def test_state_of_forms_lies_in_rocksdb() -> None:
         "team_form",
         "champion_meta",
     }
+
+
+@pytest.fixture(scope="module")
+def plan() -> str:
+    """Flink's plan of match_summary."""
+    job = sqlfile.load("match_summary")
+    environment = session.environment(session.LOCAL, options=job.settings)
+    session.declare(environment, job, Settings())
+    return session.explain(environment, job).split("== Optimized Execution Plan ==")[1]
+
+
+def test_events_are_read_and_deduplicated_once_for_both_topics(plan: str) -> None:
+    assert plan.count("TableSourceScan(") == 1
+    assert plan.count("IS_DUPLICATE(") == 1
+    assert plan.count("LINE_UP(") == 1
+
+
+def test_no_bytes_and_no_column_that_nobody_needs_go_through_the_shuffle(plan: str) -> None:
+    lines = plan.splitlines()
+    carried = [lines[number + 1] for number, line in enumerate(lines) if "Exchange(" in line]
+    assert carried
+    assert not [line for line in carried if "raw_value" in line or "item_id" in line]
