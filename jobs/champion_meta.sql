@@ -20,23 +20,23 @@ SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 
 CREATE TEMPORARY VIEW champion_counts AS
 SELECT
-  scope, scope_kind, match_id, source_partition, source_offset,
+  `scope`, scope_kind, match_id, source_partition, source_offset,
   CHAMPION_COUNTS(match_id, event_time, winner, blue_champions, red_champions, blue_bans, red_bans) OVER (
-    PARTITION BY scope, scope_kind ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS so_far
+    PARTITION BY `scope`, scope_kind ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS so_far
 FROM (
   SELECT
     *,
-    CASE WHEN patch <> '' THEN patch ELSE season END AS scope,
+    CASE WHEN patch <> '' THEN patch ELSE season END AS `scope`,
     CASE WHEN patch <> '' THEN 'patch' ELSE 'season' END AS scope_kind
   FROM match_summaries
   WHERE decode_error IS NULL)
-WHERE scope <> '';
+WHERE `scope` <> '';
 
 INSERT INTO champion_meta (
-  champion, scope, scope_kind, as_of, match_id, matches, picks, bans, wins, pick_rate, ban_rate, win_rate, event_time,
+  champion, `scope`, scope_kind, as_of, match_id, matches, picks, bans, wins, pick_rate, ban_rate, win_rate, event_time,
   source_partition, source_offset)
 SELECT
-  c.champion, s.scope, s.scope_kind, s.so_far.as_of, s.match_id, s.so_far.matches, c.picks, c.bans, c.wins,
+  c.champion, s.`scope`, s.scope_kind, s.so_far.as_of, s.match_id, s.so_far.matches, c.picks, c.bans, c.wins,
   CAST(c.picks AS DOUBLE) / s.so_far.matches, CAST(c.bans AS DOUBLE) / s.so_far.matches,
   CASE WHEN c.picks > 0 THEN CAST(c.wins AS DOUBLE) / c.picks END,
   s.so_far.as_of, s.source_partition, s.source_offset

@@ -19,22 +19,22 @@ SET 'restart-strategy.type' = 'exponential-delay';
 SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
 SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 
--- Each match twice: as either team saw it.
+-- Each match twice: as blue (1) and as red (2) saw it.
 CREATE TEMPORARY VIEW team_games AS
 SELECT
-  s.side, m.match_id, m.event_time, m.winner = s.side AS won, m.league, m.duration_ms,
-  CASE s.side WHEN 'blue' THEN m.blue_team ELSE m.red_team END AS team,
-  CASE s.side WHEN 'blue' THEN m.red_team ELSE m.blue_team END AS opponent,
-  CASE s.side WHEN 'blue' THEN m.kills_blue ELSE m.kills_red END AS kills,
-  CASE s.side WHEN 'blue' THEN m.kills_red ELSE m.kills_blue END AS deaths,
-  CASE s.side WHEN 'blue' THEN m.towers_blue ELSE m.towers_red END AS towers,
-  CASE s.side WHEN 'blue' THEN m.towers_red ELSE m.towers_blue END AS towers_lost,
-  CASE s.side WHEN 'blue' THEN m.dragons_blue ELSE m.dragons_red END AS dragons,
-  CASE s.side WHEN 'blue' THEN m.barons_blue ELSE m.barons_red END AS barons,
-  CASE s.side WHEN 'blue' THEN m.gold_blue - m.gold_red ELSE m.gold_red - m.gold_blue END AS gold_diff,
+  t.team, m.match_id, m.event_time, m.league, m.duration_ms,
+  CASE t.side WHEN 1 THEN m.winner = 'blue' ELSE m.winner = 'red' END AS won,
+  CASE t.side WHEN 1 THEN m.red_team ELSE m.blue_team END AS opponent,
+  CASE t.side WHEN 1 THEN m.kills_blue ELSE m.kills_red END AS kills,
+  CASE t.side WHEN 1 THEN m.kills_red ELSE m.kills_blue END AS deaths,
+  CASE t.side WHEN 1 THEN m.towers_blue ELSE m.towers_red END AS towers,
+  CASE t.side WHEN 1 THEN m.towers_red ELSE m.towers_blue END AS towers_lost,
+  CASE t.side WHEN 1 THEN m.dragons_blue ELSE m.dragons_red END AS dragons,
+  CASE t.side WHEN 1 THEN m.barons_blue ELSE m.barons_red END AS barons,
+  CASE t.side WHEN 1 THEN m.gold_blue - m.gold_red ELSE m.gold_red - m.gold_blue END AS gold_diff,
   m.source_partition, m.source_offset, m.log_order
 FROM match_summaries AS m
-CROSS JOIN UNNEST(ARRAY['blue', 'red']) AS s (side)
+CROSS JOIN UNNEST(ARRAY[m.blue_team, m.red_team]) WITH ORDINALITY AS t (team, side)
 WHERE m.decode_error IS NULL;
 
 CREATE TEMPORARY VIEW team_forms AS
