@@ -94,7 +94,8 @@ CREATE TEMPORARY VIEW player_form_rows AS
 SELECT * FROM (
   SELECT
     *,
-    IS_DUPLICATE(CONCAT_WS(' ', match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
+    IS_DUPLICATE(
+      CONCAT_WS(' ', match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
       PARTITION BY player_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
   FROM player_stats
   WHERE decode_error IS NULL)
@@ -114,7 +115,8 @@ CREATE TEMPORARY VIEW team_form_rows AS
 SELECT * FROM (
   SELECT
     *,
-    IS_DUPLICATE(CONCAT_WS(' ', match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
+    IS_DUPLICATE(
+      CONCAT_WS(' ', match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
       PARTITION BY team ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
   FROM team_form
   WHERE decode_error IS NULL)
@@ -134,7 +136,8 @@ CREATE TEMPORARY VIEW head_to_head_rows AS
 SELECT * FROM (
   SELECT
     *,
-    IS_DUPLICATE(CONCAT_WS(' ', match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
+    IS_DUPLICATE(
+      CONCAT_WS(' ', match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
       PARTITION BY pair ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
   FROM head_to_head
   WHERE decode_error IS NULL)
@@ -153,7 +156,8 @@ CREATE TEMPORARY VIEW champion_meta_rows AS
 SELECT * FROM (
   SELECT
     *,
-    IS_DUPLICATE(CONCAT_WS(' ', scope_kind, `scope`, match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
+    IS_DUPLICATE(
+      CONCAT_WS(' ', scope_kind, `scope`, match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
       PARTITION BY champion ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
   FROM champion_meta
   WHERE decode_error IS NULL)
