@@ -33,11 +33,11 @@ FROM (
 WHERE `scope` <> '';
 
 INSERT INTO champion_meta (
-  champion, `scope`, scope_kind, as_of, match_id, matches, picks, bans, wins, pick_rate, ban_rate, win_rate, event_time,
+  champion, `scope`, scope_kind, as_of, match_id, games, picks, bans, wins, pick_rate, ban_rate, win_rate, event_time,
   source_partition, source_offset)
 SELECT
-  c.champion, s.`scope`, s.scope_kind, s.so_far.as_of, s.match_id, s.so_far.matches, c.picks, c.bans, c.wins,
-  CAST(c.picks AS DOUBLE) / s.so_far.matches, CAST(c.bans AS DOUBLE) / s.so_far.matches,
+  c.champion, s.`scope`, s.scope_kind, s.so_far.as_of, s.match_id, s.so_far.games, c.picks, c.bans, c.wins,
+  CAST(c.picks AS DOUBLE) / s.so_far.games, CAST(c.bans AS DOUBLE) / s.so_far.games,
   CASE WHEN c.picks > 0 THEN CAST(c.wins AS DOUBLE) / c.picks END,
   s.so_far.as_of, s.source_partition, s.source_offset
 FROM champion_counts AS s

@@ -157,17 +157,18 @@ SELECT * FROM (
   SELECT
     *,
     IS_DUPLICATE(
-      CONCAT_WS(' ', scope_kind, `scope`, match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
+      CONCAT_WS(
+        ' ', scope_kind, `scope`, match_id, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
       PARTITION BY champion ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
   FROM champion_meta
   WHERE decode_error IS NULL)
 WHERE NOT doubled;
 
 INSERT INTO lake.features.champion_meta (
-  champion, `scope`, scope_kind, as_of, match_id, matches, picks, bans, wins, pick_rate, ban_rate, win_rate,
+  champion, `scope`, scope_kind, as_of, match_id, games, picks, bans, wins, pick_rate, ban_rate, win_rate,
   event_time, source_partition, source_offset, log_partition, log_offset, log_time)
 SELECT
-  champion, `scope`, scope_kind, TO_TIMESTAMP_LTZ(as_of, 3), match_id, matches, picks, bans, wins, pick_rate,
+  champion, `scope`, scope_kind, TO_TIMESTAMP_LTZ(as_of, 3), match_id, games, picks, bans, wins, pick_rate,
   ban_rate, win_rate, TO_TIMESTAMP_LTZ(event_time, 3), source_partition, source_offset, log_partition, log_offset,
   log_time
 FROM champion_meta_rows;

@@ -32,7 +32,7 @@ import org.apache.flink.table.functions.AggregateFunction;
         output =
                 @DataTypeHint(
                         value =
-                                "ROW<as_of BIGINT, matches BIGINT, champions ARRAY<ROW<"
+                                "ROW<as_of BIGINT, games BIGINT, champions ARRAY<ROW<"
                                         + "champion STRING, picks BIGINT, bans BIGINT, wins BIGINT>>>",
                         bridgedTo = RowData.class))
 public final class ChampionCounts extends AggregateFunction<RowData, ChampionCounts.Counts> {
