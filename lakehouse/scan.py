@@ -129,9 +129,9 @@ def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def _range(since: datetime | None, until: datetime | None) -> BooleanExpression:
     found: BooleanExpression = AlwaysTrue()
     if since is not None:
-        found = And(found, GreaterThanOrEqual(TIME, _utc(since).isoformat()))  # type: ignore[call-arg, misc]
+        found = And(found, GreaterThanOrEqual(TIME, _utc(since).isoformat()))  # type: ignore[call-arg]
     if until is not None:
-        found = And(found, LessThan(TIME, _utc(until).isoformat()))  # type: ignore[call-arg, misc]
+        found = And(found, LessThan(TIME, _utc(until).isoformat()))  # type: ignore[call-arg]
     return found
 
 

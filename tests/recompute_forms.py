@@ -68,7 +68,7 @@ def summary(events: Sequence[Event]) -> tuple[Record, list[Record]] | None:
         record[f"dragons_{side}"] = count(dragons, side) if monsters else None
         record[f"barons_{side}"] = count(barons, side) if monsters else None
         record[f"gold_{side}"] = gold[-1][f"{side}_gold"] if gold else None
-    frame = (
+    frame: tuple[str, ...] = (
         "match_id",
         "started",
         "event_time",
@@ -275,7 +275,7 @@ def champion_metas(summaries: Sequence[Record]) -> list[Record]:
                     "as_of": as_of,
                     "event_time": as_of,
                     "match_id": match["match_id"],
-                    "matches": len(heard),
+                    "games": len(heard),
                     "picks": picks,
                     "bans": bans,
                     "wins": wins,

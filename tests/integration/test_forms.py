@@ -74,7 +74,7 @@ class Played:
 
     def forms(self, topic: str) -> dict[tuple[str, str], Record]:
         key, make = FORMS[topic]
-        rows = make(self.games if topic == "player-stats" else self.summaries)  # type: ignore[operator]
+        rows = make(self.games if topic == "player-stats" else self.summaries)
         return {(row[key], row["match_id"]): row for row in rows}
 
 
@@ -143,7 +143,7 @@ def test_champion_rates_end_as_the_recomputation_does(stack: Settings, played: P
     wanted = {(r["champion"], r["scope"]): r for r in oracle.champion_metas(in_order)}
 
     def counts(row: Record) -> list[Any]:
-        return [row[name] for name in ("as_of", "matches", "picks", "bans", "wins", "pick_rate", "win_rate")]
+        return [row[name] for name in ("as_of", "games", "picks", "bans", "wins", "pick_rate", "win_rate")]
 
     def newest() -> dict[Any, list[Any]]:
         rows = (row for row in read_all(stack, "champion-meta") if row["scope"].startswith(played.run))
@@ -154,7 +154,7 @@ def test_champion_rates_end_as_the_recomputation_does(stack: Settings, played: P
 
 
 def _in_lake(stack: Settings, table: str, matches: Iterable[str]) -> pa.Table:
-    condition = In("match_id", set(matches))  # type: ignore[call-arg, misc]
+    condition = In("match_id", set(matches))  # type: ignore[call-arg]
     return connect(stack).load_table(table).scan(row_filter=condition).to_arrow()
 
 

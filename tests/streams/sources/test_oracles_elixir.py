@@ -134,7 +134,7 @@ def test_players_and_gold_are_told_at_ten_minutes_and_at_the_end(tmp_path: Path)
 
 def test_what_a_league_does_not_tell_during_the_game_is_left_out(tmp_path: Path) -> None:
     unknown = {f"{name}10": "" for name in ("goldat", "csat", "killsat", "deathsat", "assistsat")}
-    _, (match,) = read(put(tmp_path, game(**unknown)))
+    _, (match,) = read(put(tmp_path, game(1, **unknown)))
     assert {event["game_time_ms"] for event in of_kind(match, "PLAYER_STATS")} == {1_800_000}
 
 
