@@ -48,6 +48,7 @@ HISTORIES = (
     History("processed.match_summaries", "match_summary", "match_summaries"),
     History("processed.player_games", "match_summary", "player_games"),
     History("features.match_state", "match_pipeline", "features"),
+    History("features.player_window", "match_pipeline", "player_performance"),
     History("features.player_form", "player_form", "player_stats", 30),
     History("features.team_form", "team_form", "team_form", 30),
     History("features.head_to_head", "team_form", "head_to_head", 365),
