@@ -23,7 +23,7 @@ from tests import recompute_forms as oracle
 
 EVENTS = for_topic("live-matches")
 FIRST, BEHIND, STEP = 6_250, 6_750, 2
-"""Of lol-pro in the order of time: 250 matches over 41 days of its calendar, so that games leave the 30 days."""
+"""Of lol-pro in the order of time: 250 matches over 41 days of its calendar: games leave the 30 days."""
 
 WITH_DATES = 70
 """Games of Oracle's Elixir, the first."""
