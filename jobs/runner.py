@@ -150,13 +150,9 @@ def _submit(
         else:
             paths[name] = _restore_path(cluster, _recall(settings, name), from_savepoint)
     orders = [
-        {
-            "file": str(job.file),
-            "options": {**options, **({"execution.state-recovery.path": path} if path else {})},
-        }
+        {"file": str(job.file), "options": {**options, **_going_on_from(paths[job.name])}}
         for job in jobs
         if job.name in paths
-        for path in [paths[job.name]]
     ]
     request = {
         "jobs": orders,
@@ -323,6 +319,10 @@ def _restore_path(cluster: Cluster, memory: _Memory, wanted: str) -> str | None:
     for job_id in memory.job_ids:
         known += cluster.snapshots(job_id)
     return max(known, key=lambda snapshot: snapshot.taken_ms).path if known else None
+
+
+def _going_on_from(path: str | None) -> dict[str, str]:
+    return {"execution.state-recovery.path": path} if path else {}
 
 
 def _file(settings: Settings, name: str) -> Path:
