@@ -65,7 +65,8 @@ class Part:
     Attributes:
         table: Iceberg table that holds a view's history.
         keys: Columns that say what a row is about, in the table.
-        columns: Columns to take, with the names that they get in the set.
+        columns: Columns to take, with the names that they get in the set; ``view__name`` where the spine or an
+            earlier part has that name already.
         ttl: Values that are older than this at the spine's time are left out; None for no such bound.
         order: Columns that decide between rows of the same keys and event time; the highest is the newest.
         spine_keys: Columns of the spine that the keys are compared with; the keys' own names by default.
@@ -253,7 +254,8 @@ def _joined(
     for part in parts:
         taken = _as_of(engine, part, scan, _moment(first), _moment(last), report)
         for source, name in part.columns.items():
-            found = found.append_column(name, taken.column(source))
+            shown = f"{part.table.rpartition('.')[2]}__{name}" if name in found.column_names else name
+            found = found.append_column(shown, taken.column(source))
         missing = taken.column(f"{_ROW}_found").to_pylist().count(False)
         report.missing[part.table] = report.missing.get(part.table, 0) + missing
     engine.unregister("slice")

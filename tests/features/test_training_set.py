@@ -196,6 +196,15 @@ def test_a_spine_may_be_a_file_with_milliseconds_and_other_names_of_keys(tmp_pat
     ]
 
 
+def test_a_name_that_the_spine_has_is_told_apart(tmp_path: Path) -> None:
+    part = Part(TABLE, ("player_id",), {"games": "games"}, order=("games",))
+    spine = pa.Table.from_pylist([asked("a", 5) | {"games": 70}])
+    out = tmp_path / "set.parquet"
+    training_set([part], spine, Memory([told("a", 0, 1.0, games=3)]), out)
+    [row] = pq.read_table(out).to_pylist()
+    assert (row["games"], row["player_form__games"]) == (70, 3)
+
+
 def test_a_spine_without_a_key_is_told_what_it_lacks(tmp_path: Path) -> None:
     spine = pa.table({"event_time": [1]})
     with pytest.raises(RiftError, match=r"no column player_id\. It has: event_time"):
