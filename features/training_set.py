@@ -65,8 +65,8 @@ class Part:
     Attributes:
         table: Iceberg table that holds a view's history.
         keys: Columns that say what a row is about, in the table.
-        columns: Columns to take, with the names that they get in the set; ``view__name`` where the spine or an
-            earlier part has that name already.
+        columns: Columns to take, with the names that they get in the set; ``view__name`` where the spine or
+            an earlier part has that name already.
         ttl: Values that are older than this at the spine's time are left out; None for no such bound.
         order: Columns that decide between rows of the same keys and event time; the highest is the newest.
         spine_keys: Columns of the spine that the keys are compared with; the keys' own names by default.
