@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThan
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
 from lakehouse.sql import dataset_of
 from lakehouse.tables import load
@@ -126,13 +126,13 @@ def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _range(since: datetime | None, until: datetime | None) -> BooleanExpression:
-    found: BooleanExpression = AlwaysTrue()
+def _range(since: datetime | None, until: datetime | None) -> str | BooleanExpression:
+    bounds = []
     if since is not None:
-        found = And(found, GreaterThanOrEqual(TIME, _utc(since).isoformat()))  # type: ignore[call-arg]
+        bounds.append(f"{TIME} >= '{_utc(since).isoformat()}'")
     if until is not None:
-        found = And(found, LessThan(TIME, _utc(until).isoformat()))  # type: ignore[call-arg]
-    return found
+        bounds.append(f"{TIME} < '{_utc(until).isoformat()}'")
+    return " AND ".join(bounds) or AlwaysTrue()
 
 
 def _arrow_range(since: datetime | None, until: datetime | None) -> pc.Expression:
