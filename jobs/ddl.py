@@ -14,6 +14,10 @@ columns than one that it writes:
 ``log_order``         What ``ORDER BY`` takes to follow the log: processing time live, offset in batch.
 ``ts``                Event time as time attribute, 5 s out of order; null where it cannot be true.
 ===================== =========================================================================
+
+A record that names the place in live-matches that it came from has ``source_partition`` and ``source_offset``
+as fields of its own. Its place in its own topic is then ``log_topic``, ``log_partition``, ``log_offset`` and
+``log_time``, and in batch its ``log_order`` is its event time: offsets of live-matches order no two matches.
 """
 
 from __future__ import annotations
@@ -31,7 +35,15 @@ OLDEST_EVENT_MS = 1_256_601_600_000
 NEWEST_EVENT_MS = 300_000
 """How far ahead of now an event's time may lie (ms)."""
 
-FUNCTIONS = {"MATCH_STATE": "riftstream.MatchState", "EPOCH_MILLIS": "riftstream.EpochMillis"}
+FUNCTIONS = {
+    "MATCH_STATE": "riftstream.MatchState",
+    "EPOCH_MILLIS": "riftstream.EpochMillis",
+    "IS_DUPLICATE": "riftstream.IsDuplicate",
+    "IS_NEWEST": "riftstream.IsNewest",
+    "LINE_UP": "riftstream.LineUp",
+    "FORM": "riftstream.Form",
+    "CHAMPION_COUNTS": "riftstream.ChampionCounts",
+}
 
 _TYPES = {
     "string": "STRING",
@@ -67,6 +79,18 @@ def topics(more: Iterable[RecordSchema] = ()) -> dict[str, RecordSchema]:
     return {table_name(schema.topic): schema for schema in (*all_schemas().values(), *more)}
 
 
+def derived(schema: RecordSchema) -> bool:
+    """Whether a record names the place in live-matches that it came from."""
+    return any(field.name == "source_offset" for field in schema.fields)
+
+
+def place(schema: RecordSchema) -> tuple[str, str, str, str]:
+    """The columns that hold a record's topic, partition, offset and broker's timestamp."""
+    if derived(schema):
+        return "log_topic", "log_partition", "log_offset", "log_time"
+    return "source_topic", "source_partition", "source_offset", "kafka_time"
+
+
 def functions() -> list[str]:
     """Statements that make our JVM functions known."""
     return [f"CREATE TEMPORARY FUNCTION {name} AS '{cls}' LANGUAGE JAVA" for name, cls in FUNCTIONS.items()]
@@ -83,12 +107,13 @@ def source(
         group: Consumer group; committed offsets are for the eye, state decides where a job goes on.
         options: More options of the connector, or other values of them.
     """
+    topic, partition, offset, time = place(schema)
     columns = [*map(_column, schema.fields), *_RESERVED]
     columns += [
-        "source_topic STRING METADATA FROM 'topic' VIRTUAL",
-        "source_partition INT METADATA FROM 'partition' VIRTUAL",
-        "source_offset BIGINT METADATA FROM 'offset' VIRTUAL",
-        "kafka_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
+        f"{topic} STRING METADATA FROM 'topic' VIRTUAL",
+        f"{partition} INT METADATA FROM 'partition' VIRTUAL",
+        f"{offset} BIGINT METADATA FROM 'offset' VIRTUAL",
+        f"{time} TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
         "log_order AS PROCTIME()",
     ]
     if any(field.name == "event_time" for field in schema.fields):
@@ -135,17 +160,21 @@ def batch_source(schema: RecordSchema, rows: str) -> str:
 
     Args:
         schema: The record that the topic carries.
-        rows: A query whose columns are the schema's fields and ``source_topic``, ``source_partition``,
-            ``source_offset``, ``kafka_time``.
+        rows: A query whose columns are the schema's fields and, where those do not name a place in
+            live-matches, ``source_topic``, ``source_partition``, ``source_offset``, ``kafka_time``.
 
     The view has every column that the topic's table has; nothing in it failed to decode, and ``log_order`` is
-    the offset.
+    the offset, or the event time of records that were made of others.
     """
-    names = [field.name for field in schema.fields]
-    names += ["source_topic", "source_partition", "source_offset", "kafka_time"]
-    columns = [f"`{name}`" for name in names]
-    columns += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in map(str.split, _RESERVED)]
-    columns += ["source_offset AS log_order", _TS.removeprefix("ts AS ") + " AS ts"]
+    columns = [f"`{field.name}`" for field in schema.fields]
+    missing = dict(map(str.split, _RESERVED))
+    if derived(schema):
+        missing |= dict(zip(place(schema), ("STRING", "INT", "BIGINT", "TIMESTAMP_LTZ(3)"), strict=True))
+    else:
+        columns += place(schema)
+    columns += [f"CAST(NULL AS {kind}) AS {name}" for name, kind in missing.items()]
+    order = "event_time" if derived(schema) else "source_offset"
+    columns += [f"{order} AS log_order", _TS.removeprefix("ts AS ") + " AS ts"]
     query = f"SELECT {', '.join(columns)} FROM ({rows})"  # noqa: S608
     return f"CREATE TEMPORARY VIEW {table_name(schema.topic)} AS {query}"
 

@@ -15,6 +15,9 @@ from riftstream.errors import JobError
 from riftstream.settings import Settings
 from streams.schemas import Field, RecordSchema
 
+TOPIC = "live-matches"
+"""The topic whose history is kept: all others are made of it."""
+
 _BATCH = 10_000
 
 
@@ -31,8 +34,26 @@ class Rows:
     query: str
 
 
-def from_lake(schema: RecordSchema, settings: Settings, matches: Collection[str] | None) -> Rows:
-    """The accepted events of ``raw.match_events``, all or those of some matches."""
+@dataclass(frozen=True)
+class Chosen:
+    """Which events of history are read.
+
+    Attributes:
+        matches: Only these match ids; None for all.
+        since_ms: Only events at or after this event time (ms since the Unix epoch); None for no bound.
+        until_ms: Only events before this event time.
+    """
+
+    matches: Collection[str] | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+ALL = Chosen()
+
+
+def from_lake(schema: RecordSchema, settings: Settings, chosen: Chosen = ALL) -> Rows:
+    """The accepted events of ``raw.match_events`` that are chosen; partitions of other days are not read."""
     columns = [
         f"EPOCH_MILLIS(`{f.name}`) AS `{f.name}`" if f.logical else f"`{f.name}`" for f in schema.fields
     ]
@@ -43,17 +64,17 @@ def from_lake(schema: RecordSchema, settings: Settings, matches: Collection[str]
         "CAST(kafka_time AS TIMESTAMP_LTZ(3)) AS kafka_time",
     ]
     table = f"{ddl.CATALOG}.`raw`.match_events"
-    query = f"SELECT {', '.join(columns)} FROM {table}{_where(matches)}"  # noqa: S608
+    query = f"SELECT {', '.join(columns)} FROM {table}{_where(chosen)}"  # noqa: S608
     return Rows((ddl.catalog(settings),), query)
 
 
-def from_file(schema: RecordSchema, file: Path, matches: Collection[str] | None, folder: Path) -> Rows:
+def from_file(schema: RecordSchema, file: Path, chosen: Chosen, folder: Path) -> Rows:
     """The events of a file, JSON lines or Parquet, in the order of its rows.
 
     Args:
         schema: The record that they are.
         file: The file.
-        matches: Only these match ids; None for all.
+        chosen: Which of them.
         folder: Takes a copy of the file in which every row has its place in the log.
 
     Raises:
@@ -62,12 +83,13 @@ def from_file(schema: RecordSchema, file: Path, matches: Collection[str] | None,
     copy = folder / "events.jsonl"
     try:
         with copy.open("wb") as out:
-            wanted = None if matches is None else frozenset(matches)
+            wanted = None if chosen.matches is None else frozenset(chosen.matches)
             for number, event in enumerate(_events(file)):
-                if wanted is None or event.get("match_id") in wanted:
-                    out.write(
-                        orjson.dumps(_placed(schema.fields, event, number), option=orjson.OPT_APPEND_NEWLINE)
-                    )
+                if wanted is not None and event.get("match_id") not in wanted:
+                    continue
+                row = _placed(schema.fields, event, number)
+                if _within(row.get("event_time"), chosen):
+                    out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
     except (OSError, ValueError) as cause:
         raise JobError(f"{file} holds no events that can be read: {cause}.") from cause
     columns = [f"`{field.name}` {ddl.column_type(field)}" for field in schema.fields]
@@ -110,7 +132,21 @@ def _milliseconds(value: Any) -> Any:
     return round(value.timestamp() * 1000) if hasattr(value, "timestamp") else value
 
 
-def _where(matches: Collection[str] | None) -> str:
-    if matches is None:
-        return ""
-    return f" WHERE match_id IN ({', '.join(map(ddl.literal, matches))})" if matches else " WHERE FALSE"
+def _within(event_time: int | None, chosen: Chosen) -> bool:
+    if chosen.since_ms is None and chosen.until_ms is None:
+        return True
+    return event_time is not None and (chosen.since_ms or 0) <= event_time < (
+        chosen.until_ms or event_time + 1
+    )
+
+
+def _where(chosen: Chosen) -> str:
+    conditions = []
+    if chosen.matches is not None:
+        listed = ", ".join(map(ddl.literal, chosen.matches))
+        conditions.append(f"match_id IN ({listed})" if listed else "FALSE")
+    if chosen.since_ms is not None:
+        conditions.append(f"event_time >= TO_TIMESTAMP_LTZ({chosen.since_ms}, 3)")
+    if chosen.until_ms is not None:
+        conditions.append(f"event_time < TO_TIMESTAMP_LTZ({chosen.until_ms}, 3)")
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,20 +112,69 @@ def submit(
     """
     settings = settings or get_settings()
     job = sqlfile.load(name) if file is None else sqlfile.read(file)
-    if target == LOCAL:
-        return Submitted(name, _session(settings, "submit", job, LOCAL, options, source_options), new=True)
-    cluster = Cluster(_address(target, settings))
-    live = cluster.find(name)
-    if live is not None:
-        return Submitted(name, live.job_id, new=False)
-    memory = _recall(settings, name)
-    path = None if fresh else _restore_path(cluster, memory, from_savepoint)
-    options = {**(options or {}), **({"execution.state-recovery.path": path} if path else {})}
-    job_id = _session(settings, "submit", job, cluster.url, options, source_options)
-    memory.job_ids.append(job_id)
-    _remember(settings, name, memory)
-    cluster.wait_running(job_id)
-    return Submitted(name, job_id, new=True, restored_from=path)
+    options = options or {}
+    return _submit([job], target, from_savepoint, fresh, options, source_options or {}, settings)[0]
+
+
+def submit_all(names: Sequence[str], *, settings: Settings | None = None) -> list[Submitted]:
+    """Submit several jobs to the cluster of the settings, as ``submit`` does one.
+
+    One Flink client plans them all, so that its start counts once.
+
+    Raises:
+        JobError: One of them could not be submitted; the others are.
+        StackError: The cluster does not answer.
+    """
+    settings = settings or get_settings()
+    return _submit([sqlfile.load(name) for name in names], REMOTE, LATEST, False, {}, {}, settings)
+
+
+def _submit(
+    jobs: Sequence[sqlfile.Job],
+    target: str,
+    from_savepoint: str,
+    fresh: bool,
+    options: Mapping[str, str],
+    source_options: Mapping[str, str],
+    settings: Settings,
+) -> list[Submitted]:
+    done: dict[str, Submitted] = {}
+    paths: dict[str, str | None] = {}
+    cluster = None if target == LOCAL else Cluster(_address(target, settings))
+    for name in (job.name for job in jobs):
+        live = cluster.find(name) if cluster else None
+        if live is not None:
+            done[name] = Submitted(name, live.job_id, new=False)
+        elif cluster is None or fresh:
+            paths[name] = None
+        else:
+            paths[name] = _restore_path(cluster, _recall(settings, name), from_savepoint)
+    orders = [
+        {"file": str(job.file), "options": {**options, **_going_on_from(paths[job.name])}}
+        for job in jobs
+        if job.name in paths
+    ]
+    request = {
+        "jobs": orders,
+        "target": cluster.url if cluster else LOCAL,
+        "source_options": dict(source_options),
+    }
+    answers: list[dict[str, str]] = _session(settings, "submit", request) if orders else []
+    for answer in answers:
+        if "job_id" in answer:
+            name, job_id = answer["name"], answer["job_id"]
+            done[name] = Submitted(name, job_id, new=True, restored_from=paths[name])
+            if cluster:
+                memory = _recall(settings, name)
+                memory.job_ids.append(job_id)
+                _remember(settings, name, memory)
+    for answer in answers:
+        if "error" in answer:
+            raise JobError(answer["error"], answer["hint"])
+    if cluster:
+        for answer in answers:
+            cluster.wait_running(answer["job_id"])
+    return [done[job.name] for job in jobs]
 
 
 def stop(
@@ -196,21 +245,29 @@ def run_batch(
     *,
     source: Path | str = LAKE,
     matches: Collection[str] | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
     out: Path | None = None,
     options: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> pa.Table:
     """Run a view of a job over history: the same SQL text in batch mode, in the order of the log.
 
+    History is that of live-matches. A job that reads what another job writes, such as ``player_form``, gets
+    what that job makes of the same history.
+
     It runs on a Flink of its own in a process of its own; a file needs no running stack.
 
     Args:
         name: The job, for example ``match_pipeline``.
-        view: A view of it that has no column which only a stream can have, for example ``features``.
+        view: A view of it that has no column which only a stream can have, for example ``features``; or the
+            table of a topic that it writes, for example ``player_stats``.
         source: ``lake`` for ``raw.match_events``, or a file of events: JSON lines (plain or ``.gz``) or
             ``.parquet``, in log order, with the fields of the topic's record; ``source_partition`` and
             ``source_offset`` are partition 0 and the row's number where the file lacks them.
         matches: Only these match ids.
+        since_ms: Only events at or after this event time (ms since the Unix epoch).
+        until_ms: Only events before this event time.
         out: Parquet file to write; the table is read from it on demand.
         options: Flink options.
         settings: Where everything is; the process's settings by default.
@@ -225,18 +282,22 @@ def run_batch(
 
     settings = settings or get_settings()
     job = sqlfile.load(name)
-    if view not in job.views:
+    if view not in (*job.views, *job.targets):
         raise JobError(f"{name} has no view {view}.", f"It has: {', '.join(job.views)}.")
     with tempfile.TemporaryDirectory(prefix="rift-batch-") as folder:
         file = out or Path(folder) / "rows.parquet"
         request = {
+            "file": str(job.file),
+            "options": dict(options or {}),
             "view": view,
             "source": str(source if source == LAKE else Path(source).resolve()),
             "matches": sorted(matches) if matches is not None else None,
+            "since_ms": since_ms,
+            "until_ms": until_ms,
             "out": str(file.resolve()),
             "folder": folder,
         }
-        _session(settings, "batch", job, LOCAL, options, None, **request)
+        _session(settings, "batch", request)
         return pq.read_table(file, memory_map=out is not None)
 
 
@@ -258,6 +319,10 @@ def _restore_path(cluster: Cluster, memory: _Memory, wanted: str) -> str | None:
     for job_id in memory.job_ids:
         known += cluster.snapshots(job_id)
     return max(known, key=lambda snapshot: snapshot.taken_ms).path if known else None
+
+
+def _going_on_from(path: str | None) -> dict[str, str]:
+    return {"execution.state-recovery.path": path} if path else {}
 
 
 def _file(settings: Settings, name: str) -> Path:
@@ -283,31 +348,14 @@ def _note(settings: Settings, name: str, taken: Snapshot) -> None:
     _remember(settings, name, memory)
 
 
-def _session(
-    settings: Settings,
-    what: str,
-    job: sqlfile.Job,
-    target: str,
-    options: Mapping[str, str] | None,
-    source_options: Mapping[str, str] | None,
-    **more: Any,
-) -> str:
+def _session(settings: Settings, what: str, request: Mapping[str, Any]) -> Any:
     """Run ``jobs.session`` in a process of its own, so that its JVM goes when it is done.
 
     The request goes through standard input, since it holds the keys of the object store.
     """
-    request = {
-        "what": what,
-        "file": str(job.file),
-        "target": target,
-        "options": dict(options or {}),
-        "source_options": dict(source_options or {}),
-        "settings": _open(settings),
-        **more,
-    }
     done = subprocess.run(
         [sys.executable, "-m", "jobs.session"],
-        input=json.dumps(request),
+        input=json.dumps({"what": what, "settings": _open(settings), **request}),
         capture_output=True,
         text=True,
         check=False,
@@ -321,7 +369,7 @@ def _session(
         ) from cause
     if "error" in answer:
         raise JobError(answer["error"], answer["hint"])
-    return str(answer["result"])
+    return answer["result"]
 
 
 def _open(settings: Settings) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from jobs.cluster import innermost
 from jobs.history import Rows
 from riftstream.errors import JobError, RiftError
 from riftstream.settings import Settings
-from streams.schemas import RecordSchema
+from streams.schemas import RecordSchema, for_topic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,14 +158,16 @@ def batch(
     environment: TableEnvironment,
     folder: Path,
 ) -> pa.Table:
-    """Run a view of a job over a finished set of rows.
+    """Run a view of a job over a finished set of rows, or what it inserts into a topic.
+
+    Where the job does not read the topic of the rows itself, the jobs before it run over them too.
 
     Flink writes the rows as Parquet (a table of an Iceberg catalog in a folder), which is four times as quick
     as sending them to Python through its gateway.
 
     Args:
         job: The job.
-        view: The view, without the columns that only a stream has.
+        view: The view, without the columns that only a stream has, or a table that the job inserts into.
         schema: Record of the topic that the rows stand for.
         rows: The rows.
         environment: A table environment in batch mode, on this machine.
@@ -177,20 +179,43 @@ def batch(
     Raises:
         JobError: There is no such view, or Flink could not run it.
     """
-    if view not in job.views:
+    if view not in (*job.views, *job.targets):
         raise JobError(f"{job.name} has no view {view}.", f"It has: {', '.join(job.views)}.")
     try:
-        for statement in (*rows.setup, ddl.batch_source(schema, rows.query)):
+        for statement in rows.setup:
             environment.execute_sql(statement)
+        _declare_history(environment, job, schema, rows)
         for name, statement in job.views.items():
             environment.execute_sql(statement)
             if name == view:
                 break
-        return written(environment, view, folder)
+        if view in job.views:
+            return written(environment, view, folder)
+        environment.execute_sql(f"CREATE TEMPORARY VIEW inserted AS {job.rows_of(view)}")
+        return written(environment, "inserted", folder)
     except JobError:
         raise
     except Exception as cause:
         raise _job_error(job.name, cause) from cause
+
+
+def _declare_history(
+    environment: TableEnvironment, job: sqlfile.Job, schema: RecordSchema, rows: Rows
+) -> None:
+    """Put history in the place of the topic that a job reads.
+
+    That is the rows themselves, or what the job before it makes of them.
+    """
+    source = _only_source(job)
+    if source.topic == schema.topic:
+        environment.execute_sql(ddl.batch_source(schema, rows.query))
+        return
+    before = sqlfile.writer(ddl.table_name(source.topic))
+    _declare_history(environment, before, schema, rows)
+    for statement in before.views.values():
+        environment.execute_sql(statement)
+    query = before.rows_of(ddl.table_name(source.topic))
+    environment.execute_sql(ddl.batch_source(source, query))
 
 
 def written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table:
@@ -269,27 +294,37 @@ def main() -> None:
     """Do what the request on standard input asks, and print the answer as one line of JSON."""
     request = json.load(sys.stdin)
     settings = Settings(**request["settings"])
-    job = sqlfile.read(Path(request["file"]))
     try:
-        answer = {"result": _ANSWERS[request["what"]](request, job, settings)}
+        answer = {"result": _ANSWERS[request["what"]](request, settings)}
     except RiftError as error:
         answer = {"error": error.message, "hint": error.hint}
     print(json.dumps(answer), flush=True)
     sys.exit("error" in answer)
 
 
-def _answer_submit(request: dict[str, Any], job: sqlfile.Job, settings: Settings) -> str:
-    return submit(job, settings, request["target"], request["options"], request["source_options"])
+def _answer_submit(request: dict[str, Any], settings: Settings) -> list[dict[str, str]]:
+    """For each job its id, or why it could not be submitted: one that fails does not keep the others."""
+    answers = []
+    for order in request["jobs"]:
+        job = sqlfile.read(Path(order["file"]))
+        try:
+            job_id = submit(job, settings, request["target"], order["options"], request["source_options"])
+            answers.append({"name": job.name, "job_id": job_id})
+        except RiftError as error:
+            answers.append({"name": job.name, "error": error.message, "hint": error.hint})
+    return answers
 
 
-def _answer_batch(request: dict[str, Any], job: sqlfile.Job, settings: Settings) -> str:
+def _answer_batch(request: dict[str, Any], settings: Settings) -> str:
     import pyarrow.parquet as pq
 
-    schema = _only_source(job)
+    job = sqlfile.read(Path(request["file"]))
+    schema = for_topic(history.TOPIC)
+    chosen = history.Chosen(request["matches"], request["since_ms"], request["until_ms"])
     if request["source"] == "lake":
-        rows = history.from_lake(schema, settings, request["matches"])
+        rows = history.from_lake(schema, settings, chosen)
     else:
-        rows = history.from_file(schema, Path(request["source"]), request["matches"], Path(request["folder"]))
+        rows = history.from_file(schema, Path(request["source"]), chosen, Path(request["folder"]))
     kept = {key: value for key, value in job.settings.items() if not key.startswith(_STREAM_ONLY)}
     options = {**kept, **_BATCH, "pipeline.name": f"{job.name}: {request['view']}", **request["options"]}
     table_environment = environment(LOCAL, batch=True, options=options, logs=settings.home / "logs")

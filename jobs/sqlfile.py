@@ -3,6 +3,9 @@
 A job's file begins with a comment that says what the job reads, writes, keeps and promises, then holds SET
 lines, CREATE TEMPORARY VIEW and INSERT statements. The tables that stand for topics, the catalog ``lake`` and
 our functions are there without being declared (``jobs.ddl``).
+
+A header may also say ``From: JOB.VIEW``: then the job begins with the views of another job up to that one, so
+that what both need, such as what makes an event valid, is written once.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from streams import schemas
 
 FOLDER = Path(__file__).parent
 HEADINGS = ("Reads", "Writes", "Keeps", "Promises")
+BEGINS_WITH = "From"
 
 _TOKEN = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|`[^`]*`|;|[^-/'`;]+|.", re.DOTALL)
-_HEADING = re.compile(rf"^\s*({'|'.join(HEADINGS)}):\s*(.*)$")
+_HEADING = re.compile(rf"^\s*({'|'.join((*HEADINGS, BEGINS_WITH))}):\s*(.*)$")
 _SET = re.compile(r"^SET\s+'([^']+)'\s*=\s*'([^']*)'$", re.IGNORECASE)
 _VIEW = re.compile(r"^CREATE\s+TEMPORARY\s+VIEW\s+(\w+)\s+AS\s", re.IGNORECASE)
 _INSERT = re.compile(r"^INSERT\s+INTO\s+([\w.`]+)", re.IGNORECASE)
+_FEED = re.compile(r"^INSERT\s+INTO\s+[\w.`]+\s*\(([^)]*)\)\s*(SELECT\b.*)$", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"\w+")
 
 
@@ -37,6 +42,8 @@ class Job:
         inserts: INSERT statements in order.
         file: Where it was read from; None for a text that lies nowhere.
         schemas: Records of topics that only this job knows: the ``.avsc`` files beside its file.
+        begins_with: ``JOB.VIEW`` where the job begins with the views of another; else empty. ``load`` has put
+            those views before its own.
     """
 
     name: str
@@ -46,12 +53,25 @@ class Job:
     inserts: tuple[str, ...]
     file: Path | None = None
     schemas: tuple[schemas.RecordSchema, ...] = ()
+    begins_with: str = ""
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Tables that the job inserts into, each once."""
         found = (_INSERT.match(insert) for insert in self.inserts)
         return tuple(dict.fromkeys(match[1].replace("`", "") for match in found if match))
+
+    def rows_of(self, target: str) -> str:
+        """A query for the rows that the job inserts into a table, under the names of the table's columns.
+
+        Raises:
+            JobError: The job inserts nothing into it, or by more than one statement.
+        """
+        found = [insert for insert in self.inserts if _INSERT.match(insert)[1].replace("`", "") == target]  # type: ignore[index]
+        feed = _FEED.match(found[0]) if len(found) == 1 else None
+        if feed is None:
+            raise JobError(f"{self.name} has no one INSERT INTO {target} (COLUMNS) SELECT.")
+        return f"SELECT * FROM ({feed[2]}) AS fed ({feed[1]})"  # noqa: S608
 
     @property
     def words(self) -> frozenset[str]:
@@ -84,7 +104,31 @@ def read(file: Path) -> Job:
         SchemaError: A schema beside it is not one.
     """
     own = tuple(map(schemas.load, sorted(file.parent.glob("*.avsc"))))
-    return replace(parse(file.stem, file.read_text()), file=file.resolve(), schemas=own)
+    job = parse(file.stem, file.read_text())
+    views = {**_views_before(job), **job.views} if job.begins_with else job.views
+    return replace(job, views=views, file=file.resolve(), schemas=own)
+
+
+def writer(table: str) -> Job:
+    """The job that writes a table.
+
+    Raises:
+        JobError: None does, or more than one.
+    """
+    found = [job for job in map(load, names()) if table in job.targets]
+    if len(found) != 1:
+        raise JobError(f"{len(found)} jobs write {table}.", "History of it is made by the one that does.")
+    return found[0]
+
+
+def _views_before(job: Job) -> dict[str, str]:
+    """The views of another job that this one begins with."""
+    other_name, _, last = job.begins_with.partition(".")
+    views = load(other_name).views
+    if last not in views:
+        raise JobError(f"{job.name} begins with {job.begins_with}, which is not there.")
+    names = list(views)
+    return {name: views[name] for name in names[: names.index(last) + 1]}
 
 
 def parse(name: str, text: str) -> Job:
@@ -117,7 +161,7 @@ def parse(name: str, text: str) -> Job:
             )
     if not inserts:
         raise JobError(f"{name}.sql writes nothing.", "A job needs an INSERT statement.")
-    return Job(name, header, settings, views, tuple(inserts))
+    return Job(name, header, settings, views, tuple(inserts), begins_with=header.pop(BEGINS_WITH, ""))
 
 
 def statements(text: str) -> list[str]:

@@ -6,12 +6,14 @@ a query needs. It has no other access: no files, no network, no extensions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
 from lakehouse.catalog import connect
 from riftstream.errors import RiftError
@@ -71,9 +73,15 @@ def rows(table: Table) -> ds.Dataset:
 
     Tables whose rows were deleted by delete files are read whole: Arrow does not know those.
     """
+    return dataset_of(table, list(table.scan().plan_files()))
+
+
+def dataset_of(table: Table, tasks: Sequence[FileScanTask]) -> ds.Dataset:
+    """The rows of some files of a table as an Arrow dataset, as ``rows``."""
     schema = table.schema().as_arrow()
-    tasks = list(table.scan().plan_files())
-    if not tasks or any(task.delete_files for task in tasks) or not isinstance(table.io, PyArrowFileIO):
+    if not tasks:
+        return ds.dataset(schema.empty_table())
+    if any(task.delete_files for task in tasks) or not isinstance(table.io, PyArrowFileIO):
         return ds.dataset(table.scan().to_arrow().cast(schema))
     scheme, netloc, _ = PyArrowFileIO.parse_location(tasks[0].file.file_path)
     paths = [PyArrowFileIO.parse_location(task.file.file_path)[2] for task in tasks]

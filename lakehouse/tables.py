@@ -18,7 +18,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
-from pyiceberg.transforms import DayTransform, IdentityTransform, Transform
+from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform, Transform
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -55,6 +55,7 @@ _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
 }
 _TRANSFORMS: dict[str, Callable[[], Transform[Any, Any]]] = {
     "day": DayTransform,
+    "month": MonthTransform,
     "identity": IdentityTransform,
 }
 # Iceberg table specification, "Schema Evolution": the only type changes that old files can be read through.
@@ -71,6 +72,21 @@ SOURCE = (
         True,
         "ms since the Unix epoch",
         "When the broker appended the event.",
+    ),
+)
+
+LOG = (
+    Field(
+        "log_partition", "int", "", True, "none", "Partition of the record in its topic; null if backfilled."
+    ),
+    Field("log_offset", "long", "", True, "none", "Offset in that partition; null if backfilled."),
+    Field(
+        "log_time",
+        "long",
+        "timestamp-millis",
+        True,
+        "ms since the Unix epoch",
+        "When the broker appended the record; null if backfilled.",
     ),
 )
 
@@ -97,7 +113,7 @@ class TableSpec:
         name: ``namespace.table``.
         topic: Topic whose record gives the columns.
         extra: Columns after those of the record.
-        partition: Pairs of transform (``day`` or ``identity``) and column.
+        partition: Pairs of transform (``day``, ``month`` or ``identity``) and column.
         sort: Columns that rewrites sort by, ascending.
     """
 
@@ -152,6 +168,20 @@ TABLES = (
         SOURCE,
         partition=(("day", "event_time"), ("identity", "league")),
         sort=("match_id", "source_partition", "source_offset"),
+    ),
+    *(
+        TableSpec(name, topic, LOG, partition=(("month", "event_time"),), sort=sort)
+        for name, topic, sort in (
+            ("processed.match_results", "match-results", ("match_id",)),
+            ("processed.match_summaries", "match-summaries", ("match_id",)),
+            ("processed.player_games", "player-games", ("player_id", "event_time")),
+            ("features.match_state", "match-features", ("match_id", "event_time")),
+            ("features.player_window", "player-performance", ("player_id", "event_time")),
+            ("features.player_form", "player-stats", ("player_id", "event_time")),
+            ("features.team_form", "team-form", ("team", "event_time")),
+            ("features.head_to_head", "head-to-head", ("pair", "event_time")),
+            ("features.champion_meta", "champion-meta", ("champion", "event_time")),
+        )
     ),
 )
 
@@ -216,10 +246,7 @@ def events(
     if until_offset is not None:
         newest = LessThanOrEqual("source_offset", until_offset)  # type: ignore[call-arg, misc]
         condition = And(condition, newest)
-    found_table = _load(connect(settings), table)
-    if found_table is None:
-        raise StackError(f"The lake has no table {table}.", "Make it with `rift apply`.")
-    found = found_table.scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
+    found = load(connect(settings), table).scan(row_filter=condition, snapshot_id=snapshot_id).to_arrow()
     return found.sort_by([("source_partition", "ascending"), ("source_offset", "ascending")])
 
 
@@ -229,12 +256,22 @@ def event_ids(matches: Iterable[str], settings: Settings | None = None) -> list[
     Raises:
         StackError: The catalog does not answer, or has no such table.
     """
-    table = _load(connect(settings), MATCH_EVENTS)
-    if table is None:
-        raise StackError(f"The lake has no table {MATCH_EVENTS}.", "Make it with `rift apply`.")
+    table = load(connect(settings), MATCH_EVENTS)
     condition = In("match_id", set(matches))  # type: ignore[call-arg, misc]
     rows = table.scan(row_filter=condition, selected_fields=("event_id",)).to_arrow()
     return list(rows.column("event_id").to_pylist())
+
+
+def load(catalog: Catalog, name: str) -> Table:
+    """A table that must be there.
+
+    Raises:
+        StackError: It is not.
+    """
+    table = _load(catalog, name)
+    if table is None:
+        raise StackError(f"The lake has no table {name}.", "Make it with `rift apply`.")
+    return table
 
 
 def _type(field: Field, ids: Iterator[int]) -> IcebergType:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-_SOURCES = "lol-pro, match-v5, live-client, lolesports, events, sample or simulator"
+_SOURCES = "lol-pro, oracles-elixir, match-v5, live-client, lolesports, events, sample or simulator"
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +60,9 @@ def import_(
 
     The same input gives the same events, byte for byte, with the same ids: importing twice changes nothing
     downstream. With --out nothing needs to run.
+
+    oracles-elixir has real dates. lol-pro has none: its matches are put on a synthetic calendar, one each two
+    hours of their split.
     """
     from streams.sources import Options, open_source
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
-from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, watch
+from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, training, watch
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("up")(_up)
     app.command("down")(_down)
     app.command("status")(_status)
-    for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
+    for part in (plan, watch, predict, replay_prediction, chart, demo, training, reference):
         part.register(app)
     lineage.register(features)
 

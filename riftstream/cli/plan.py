@@ -40,14 +40,14 @@ class Piece:
 
 
 def job_piece(
-    wanted: Iterable[str], running: Callable[[], Iterable[str]], submit: Callable[[str], object]
+    wanted: Iterable[str], running: Callable[[], Iterable[str]], submit: Callable[[list[str]], object]
 ) -> Piece:
     """The Flink jobs: what shall run and does not is submitted; nothing is stopped.
 
     Args:
         wanted: Names of the jobs that shall run.
         running: Gives the names of those that run.
-        submit: Submits one by its name.
+        submit: Submits those of these names.
     """
 
     def plan_jobs() -> list[Change]:
@@ -55,8 +55,7 @@ def job_piece(
         return [Change("job", name, "create", f"submit {name}") for name in wanted if name not in there]
 
     def apply_jobs(changes: list[Change]) -> None:
-        for change in changes:
-            submit(change.name)
+        submit([change.name for change in changes])
 
     return Piece(JOBS, plan_jobs, apply_jobs)
 
@@ -74,8 +73,8 @@ def pieces(settings: Settings) -> list[Piece]:
         repo.apply(settings, changes)
         platform.renew_online_store()
 
-    def submit(name: str) -> object:
-        return runner.submit(name, settings=settings)
+    def submit(names: list[str]) -> object:
+        return runner.submit_all(names, settings=settings)
 
     return [
         Piece("topics", lambda: topics.plan(settings), lambda changes: topics.apply(settings, changes)),

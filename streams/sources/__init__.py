@@ -2,6 +2,7 @@
 
 ========== ============================================================ ========================
 lol-pro    five CSV files of professional matches, 2014 to 2017         a folder, or ``kaggle:``
+oracles-elixir Oracle's Elixir match data, with real dates              a file or folder
 match-v5   Riot match-v5 timelines                                      a file or folder
 live-client Riot Live Client Data (``allgamedata``)                     a file, or a URL to poll
 lolesports lolesports livestats ``window``                              a file, or a URL to poll
@@ -24,7 +25,9 @@ from streams.sources.account import Account
 
 Event = dict[str, Any]
 
-NAMES = ("lol-pro", "match-v5", "live-client", "lolesports", "events", "sample", "simulator")
+NAMES = (
+    *("lol-pro", "oracles-elixir", "match-v5", "live-client", "lolesports", "events", "sample", "simulator"),
+)
 KAGGLE_SET = "chuckephron/leagueoflegends"
 
 
@@ -66,8 +69,9 @@ def open_source(name: str, path: str | None = None, options: Options | None = No
 
     Args:
         name: One of ``NAMES``.
-        path: File or folder; for ``lol-pro`` by default the data folder of the settings, ``kaggle:`` for a
-            download through kagglehub; for ``simulator`` what to multiply, as ``open_input`` takes it.
+        path: File or folder; for ``lol-pro`` and ``oracles-elixir`` by default the data folder of the
+            settings; ``kaggle:`` for a download of ``lol-pro`` through kagglehub; for ``simulator`` what to
+            multiply, as ``open_input`` takes it.
         options: What else is known.
 
     Raises:
@@ -78,6 +82,10 @@ def open_source(name: str, path: str | None = None, options: Options | None = No
         from streams.sources.lol_pro import LolPro
 
         return LolPro(_lol_pro_folder(path), options.limit)
+    if name == "oracles-elixir":
+        from streams.sources.oracles_elixir import OraclesElixir
+
+        return OraclesElixir(Path(path) if path is not None else _data_folder(name), options.limit)
     if name == "sample":
         from streams.sources.json_lines import JsonLines
         from streams.sources.sample import FILE
@@ -136,13 +144,13 @@ def open_input(what: str | None, options: Options | None = None) -> Source:
 def _lol_pro_folder(path: str | None) -> Path:
     if path is not None and path.startswith("kaggle:"):
         return kaggle_folder(path.removeprefix("kaggle:") or KAGGLE_SET)
-    if path is not None:
-        return Path(path)
+    return Path(path) if path is not None else _data_folder("lol-pro", ", or use kaggle: to download it")
+
+
+def _data_folder(name: str, otherwise: str = "") -> Path:
     data = get_settings().data
     if data is None:
-        raise SourceError(
-            "The source lol-pro needs a folder.", "Name it, or set RIFT_DATA, or use kaggle: to download it."
-        )
+        raise SourceError(f"The source {name} needs a folder.", f"Name it, or set RIFT_DATA{otherwise}.")
     return data
 
 

@@ -55,7 +55,9 @@ def test_what_is_refused_in_one_room_changes_nothing_in_any() -> None:
 def test_jobs_that_do_not_run_are_submitted_and_the_others_left_alone() -> None:
     running = {"match_pipeline": "RUNNING"}
     piece = job_piece(
-        ["match_pipeline", "player_form"], lambda: running, lambda name: running.update({name: "CREATED"})
+        ["match_pipeline", "player_form"],
+        lambda: running,
+        lambda names: running.update(dict.fromkeys(names, "CREATED")),
     )
     assert [(change.kind, change.name) for change in plan([piece])] == [("job", "player_form")]
     apply([piece])

@@ -70,7 +70,7 @@ def streamed(
 ) -> dict[str, list[Record]]:
     """The rows of the job's views in streaming mode, in the order of the log."""
     folder = tmp_path_factory.mktemp("stream")
-    history.from_file(EVENTS, log[1], None, folder)
+    history.from_file(EVENTS, log[1], history.ALL, folder)
     columns = [f"`{field.name}` {ddl.column_type(field)}" for field in EVENTS.fields]
     columns += ["decode_error STRING", "decode_detail STRING", "schema_id INT", "raw_value BYTES"]
     columns += ["record_key BYTES", "source_topic STRING", "source_partition INT", "source_offset BIGINT"]
@@ -92,7 +92,7 @@ def streamed(
 def batched(batch: Any, log: tuple[list[Record], Path], tmp_path_factory: Any) -> list[Record]:
     """The features of the same events in batch mode."""
     folder = tmp_path_factory.mktemp("batch")
-    rows = history.from_file(EVENTS, log[1], None, folder)
+    rows = history.from_file(EVENTS, log[1], history.ALL, folder)
     table = session.batch(JOB, "features", EVENTS, rows, environment=batch, folder=folder / "out")
     found: list[Record] = table.to_pylist()
     return found

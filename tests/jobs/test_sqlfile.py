@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobs import ddl, sqlfile
+from lakehouse.tables import TABLES
 from riftstream.errors import JobError
-from streams.schemas import for_topic
 
 HEADER = "-- Reads: a\n-- Writes: b\n-- Keeps: c\n--   and d\n-- Promises: e\n"
 
@@ -43,8 +43,8 @@ def test_every_column_of_every_sink_is_written(name: str) -> None:
         if target in ddl.topics():
             wanted = {field.name for field in ddl.topics()[target].fields}
         else:
-            place = {"source_topic", "source_partition", "source_offset", "kafka_time"}
-            wanted = {field.name for field in for_topic("live-matches").fields} | place
+            table = next(table for table in TABLES if f"lake.{table.name}" == target.replace("`", ""))
+            wanted = {field.name for field in table.fields}
         assert len(written) == len(set(written))
         assert set(written) == wanted, target
 
@@ -109,3 +109,25 @@ def test_a_file_elsewhere_knows_the_topics_whose_records_lie_beside_it(tmp_path:
 
 def test_jobs_of_the_platform_have_no_topics_of_their_own() -> None:
     assert all(sqlfile.load(name).schemas == () for name in sqlfile.names())
+
+
+def test_a_job_may_begin_with_the_views_of_another_up_to_one() -> None:
+    pipeline, job = sqlfile.load("match_pipeline"), sqlfile.load("match_summary")
+    assert job.begins_with == "match_pipeline.valid"
+    assert list(job.views)[:2] == ["checked", "valid"]
+    assert job.views["valid"] == pipeline.views["valid"]
+    assert "accepted" not in job.views
+
+
+def test_rows_of_a_sink_bear_the_names_of_its_columns() -> None:
+    text = "INSERT INTO t (a, `b`) SELECT 1, 2 FROM s; INSERT INTO u SELECT 1"
+    job = sqlfile.parse("x", HEADER + text)
+    assert job.rows_of("t") == "SELECT * FROM (SELECT 1, 2 FROM s) AS fed (a, `b`)"
+    with pytest.raises(JobError, match="no one INSERT INTO u"):
+        job.rows_of("u")
+
+
+def test_every_topic_that_is_made_of_others_has_one_writer() -> None:
+    assert sqlfile.writer("player_games").name == "match_summary"
+    with pytest.raises(JobError, match="0 jobs write live_matches"):
+        sqlfile.writer("live_matches")
