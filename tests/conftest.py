@@ -8,7 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How quick an example is says something of the machine, not of the code.
+hypothesis.settings.register_profile(
+    "riftstream", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("riftstream")
 
 # A developer may keep one stack over several runs: RIFT_TEST_HOME names its folder, and it stays up.
 _KEPT = os.environ.get("RIFT_TEST_HOME")

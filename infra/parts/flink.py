@@ -196,7 +196,8 @@ def _launch_taskmanager(context: Context) -> Launch:
         f"-Xmx{heap}m",
         f"-XX:MaxDirectMemorySize={direct}m",
         f"-XX:MaxMetaspaceSize={_WORKER_MB['jvm-metaspace']}m",
-        "-XX:+UseG1GC",
+        "-XX:+UseParallelGC",
+        f"-XX:NewSize={heap * 5 // 8}m",
     )
     ports = context.ports["taskmanager"]
     options = {
