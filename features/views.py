@@ -151,7 +151,9 @@ ENTITIES = _by_name(
     Entity("match", "match_id", "One match (map) of a series."),
     Entity("player", "player_id", "A player, over all matches."),
     Entity("team", "team", "A team, over all matches."),
+    Entity("opponent", "opponent", "The other team of a pair."),
     Entity("champion", "champion", "A champion, over all matches."),
+    Entity("meta", "scope", "A patch, or a season where the source tells no patch."),
 )
 
 VIEWS = (
@@ -165,7 +167,18 @@ VIEWS = (
         timedelta(hours=6),
         order=("source_offset", "events"),
     ),
-    View("player_form", "player-stats", ("player",), timedelta(days=60)),
+    # Of forms as of the same match the one with the most games is the truth: what was heard late is in it.
+    View("player_form", "player-stats", ("player",), timedelta(days=60), order=("games",)),
+    View("team_form", "team-form", ("team",), timedelta(days=60), order=("games",)),
+    View(
+        "head_to_head",
+        "head-to-head",
+        ("team", "opponent"),
+        timedelta(days=365),
+        order=("games",),
+        left_out=frozenset({"pair"}),
+    ),
+    View("champion_meta", "champion-meta", ("champion", "meta"), timedelta(days=365), order=("games",)),
 )
 
 

@@ -22,9 +22,10 @@ def register(app: typer.Typer) -> None:
     app.command("up")(_up)
     app.command("down")(_down)
     app.command("status")(_status)
-    for part in (plan, watch, predict, replay_prediction, chart, demo, training, reference):
+    for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
-    lineage.register(features)
+    for part in (lineage, training):
+        part.register(features)
 
 
 def _up(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,13 +115,10 @@ def lake_scan(settings: Settings | None = None) -> Scan:
     return read
 
 
-def register(app: typer.Typer) -> None:
+def register(features: typer.Typer) -> None:
     """Add these commands to ``rift features``."""
-    group = next((known.typer_instance for known in app.registered_groups if known.name == "features"), None)
-    if group is None:
-        group = typer.Typer(help="Features: their history.", no_args_is_help=True)
-        app.add_typer(group, name="features")
-    group.command("backfill")(_backfill)
+    features.command("backfill")(_backfill)
+    features.command("training-set")(_training_set)
 
 
 def _day(text: str) -> datetime:
@@ -163,3 +161,35 @@ def _backfill(
         return
     for one in done:
         out.print(f"{one.table:28} {one.rows:>12,} rows", highlight=False)
+
+
+def _training_set(
+    service: Annotated[str, typer.Argument(help="Feature service, or a view for all of its features.")],
+    spine: Annotated[Path, typer.Argument(help="Parquet file with the service's keys and a time a row.")],
+    file: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+    time: Annotated[str, typer.Option("--time", help="Column of the spine's time.")] = "event_time",
+    as_json: JsonFlag = False,
+) -> None:
+    """Write what was known of each row of a spine at its time: nothing that came later.
+
+    Times of lol-pro are those of its synthetic calendar.
+
+    Example: rift features training-set player_form spine.parquet --out set.parquet --time started
+    """
+    from features.training_set import parts_of, training_set
+    from features.views import find_service
+
+    if not spine.is_file():
+        raise RiftError(
+            f"There is no file {spine}.", "A spine is a Parquet file; `rift sql --out` makes one."
+        )
+    with err.status(f"joining {service}"):
+        report = training_set(parts_of(find_service(service)), spine, lake_scan(), file, time=time)
+    if as_json:
+        print_json(report)
+        return
+    out.print(f"{report.rows:,} rows written to {file}", highlight=False)
+    for table, read in report.bytes_read.items():
+        whole, missing = report.bytes_in_tables[table], report.missing[table]
+        line = f"{table:28} {read:,} of {whole:,} bytes read; {missing:,} rows without a value"
+        out.print(line, highlight=False)
