@@ -12,7 +12,6 @@ import pytest
 from features import repo
 from features.online import OnlineReader
 from features.views import find_view
-from lakehouse import tables
 from lakehouse.catalog import connect
 from riftstream.errors import FeatureError
 from riftstream.settings import Settings
@@ -43,9 +42,7 @@ def row(player: str, time: datetime, games: int, offset: int = 0) -> dict[str, A
 @pytest.fixture(scope="module")
 def players(stack: Settings) -> tuple[str, str]:
     """Two players with a history in the lake, in no order and with two rows of one moment."""
-    spec = tables.TableSpec(FORM.table, FORM.topic)
     catalog = connect(stack)
-    tables.apply_in(catalog, tables.plan_in(catalog, [spec]), [spec])
     one, two = new_match("one"), new_match("two")
     rows = [
         row(one, NOON + timedelta(days=1), 3),
