@@ -51,7 +51,8 @@ class View:
         entities: Names of its entities; several make a composite key.
         ttl: For how long a row may be used: older values are marked as stale, and Redis forgets an entity
             that no view of it has told about for that long.
-        order: Fields that decide between rows of the same event time; the highest is the newest.
+        order: Fields that decide between rows of the same event time; the highest is the newest. After them,
+            and where there are none, the later on the topic is.
         left_out: Fields of the record that are no features. The job's own clocks never are: they differ from
             run to run.
     """
@@ -151,7 +152,9 @@ ENTITIES = _by_name(
     Entity("match", "match_id", "One match (map) of a series."),
     Entity("player", "player_id", "A player, over all matches."),
     Entity("team", "team", "A team, over all matches."),
+    Entity("opponent", "opponent", "The team on the other side."),
     Entity("champion", "champion", "A champion, over all matches."),
+    Entity("scope", "scope", "A patch, or a season where no patch is known."),
 )
 
 VIEWS = (
@@ -165,7 +168,18 @@ VIEWS = (
         timedelta(hours=6),
         order=("source_offset", "events"),
     ),
-    View("player_form", "player-stats", ("player",), timedelta(days=60)),
+    # A match that is heard late tells later forms again: there the topic's order is the truth.
+    View("player_form", "player-stats", ("player",), timedelta(days=60), order=()),
+    View("team_form", "team-form", ("team",), timedelta(days=60), order=()),
+    View(
+        "head_to_head",
+        "head-to-head",
+        ("team", "opponent"),
+        timedelta(days=400),
+        order=(),
+        left_out=frozenset({"pair"}),
+    ),
+    View("champion_meta", "champion-meta", ("champion", "scope"), timedelta(days=60), order=()),
 )
 
 
