@@ -36,7 +36,8 @@ from riftstream.errors import FeatureError
 _MOST_KEYS = 1000
 """Most entities that are given to Iceberg to choose files by."""
 
-_DEFAULT_ORDER = ("source_offset",)
+_TOPIC_ORDER = ("log_offset",)
+"""Where a row lay on its topic: after the view's order the last word."""
 
 
 class LakeOfflineStoreConfig(FeastConfigBaseModel):
@@ -282,7 +283,8 @@ def _read(
 
 def _order(source: DataSource) -> tuple[str, ...]:
     """Columns that decide between rows of a source with the same event time."""
-    return next((view.order for view in VIEWS if view.table == source.name), _DEFAULT_ORDER)
+    declared = next((view.order for view in VIEWS if view.table == source.name), ())
+    return (*declared, *_TOPIC_ORDER)
 
 
 def _iso(moment: datetime) -> str:

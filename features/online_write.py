@@ -79,7 +79,7 @@ class RedisAway(Exception):
 
 
 Place = tuple[int, ...]
-"""Where a row stands among the rows of its entity: event time (ms), then the view's order."""
+"""Where a row stands among its entity's: event time (ms), the view's order, offset on the topic."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +354,8 @@ class OnlineWriteLoop:
                     self._bury(message, cause)
                     broken.add(number)
                     break
-                place, key = seen[: source.split], (source.view.name, *seen[source.split :])
+                place = (*seen[: source.split], message.offset() or 0)
+                key = (source.view.name, *seen[source.split :])
                 known = found.get(key)
                 if known is None or known[0] <= place:
                     found[key] = (place, number, source)

@@ -103,7 +103,8 @@ def _features() -> str:
             f"| job | {f'`jobs/{job}.sql`' if job else 'none yet'} |",
             f"| history | `{view.table}` |",
             f"| time to live | {duration(view.ttl)} |",
-            f"| newest row | highest `{TIMESTAMP}`, then {', '.join(f'`{name}`' for name in view.order)} |",
+            f"| newest row | highest {', then '.join(f'`{name}`' for name in (TIMESTAMP, *view.order))}, "
+            "then the later on the topic |",
             "",
             "| feature | type | unit | meaning |",
             "|---|---|---|---|",

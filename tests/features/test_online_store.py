@@ -39,7 +39,7 @@ def forms(run: str, players: int, rows: int, seed: int) -> list[Record]:
             "player_id": f"{run}-{player}",
             "as_of": now_ms(),
             "match_id": run,
-            "event_time": 1_700_000_000_000 + row // 2,
+            "event_time": 1_700_000_000_000 + row,
             "source_partition": 0,
             "source_offset": row,
             "games": row,
