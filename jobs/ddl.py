@@ -122,7 +122,9 @@ def source(
         **_kafka(schema, settings),
         "properties.group.id": group,
         "properties.isolation.level": "read_committed",
-        "properties.fetch.max.wait.ms": "20",
+        # Few large fetches: a fetch for each record would cost more than the record.
+        "properties.fetch.min.bytes": "65536",
+        "properties.fetch.max.wait.ms": "5",
         "scan.startup.mode": "earliest-offset",
         "key.format": "raw",
         "key.fields": "record_key",

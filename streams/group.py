@@ -61,6 +61,8 @@ class GroupReader:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
+                # Few large fetches: a batch for each record would cost more than the record.
+                "fetch.min.bytes": 65_536,
                 "fetch.wait.max.ms": 5,
                 # A member that was killed holds its partitions for this long.
                 "session.timeout.ms": 6000,

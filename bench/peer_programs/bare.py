@@ -55,7 +55,10 @@ def main() -> None:
             "fetch.min.bytes": 65_536,
         }
     )
-    partitions = sorted(consumer.list_topics(job.events, timeout=10).topics[job.events].partitions)
+    topic = consumer.list_topics(job.events, timeout=10).topics[job.events]
+    if topic.error is not None:
+        raise SystemExit(f"{job.events}: {topic.error}")
+    partitions = sorted(topic.partitions)
     mine = partitions[job.index :: job.processes]
     consumer.assign([TopicPartition(job.events, partition) for partition in mine])
 

@@ -13,7 +13,7 @@ from infra import jars
 from infra.flink_home import flink_home, flink_version, java_home, stamp
 from infra.parts.base import HOST, Context, Launch, Part, http
 
-SLOTS = 10
+SLOTS = 12
 """Slots of the one TaskManager: how many parallel tasks the local stack can run."""
 
 _LOG4J = """\

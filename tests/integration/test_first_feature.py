@@ -34,7 +34,7 @@ def checkout(stack: Settings, tmp_path: Path) -> Iterator[Path]:
         shutil.copy(file, place)
     yield tmp_path
     if "match_tempo" in runner.running(stack):
-        runner.stop("match_tempo", settings=stack)
+        runner.stop("match_tempo", savepoint=False, settings=stack)
     platform.start()
 
 

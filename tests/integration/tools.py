@@ -56,7 +56,7 @@ def send(settings: Settings, *events: Record) -> None:
 
 def read_all(settings: Settings, topic: str) -> list[Record]:
     """All that a topic holds now."""
-    with Subscriber(topic, settings, start="earliest", stop_at_end=True) as subscriber:
+    with Subscriber(topic, settings, start="earliest", stop_at_end=True, skip_broken=True) as subscriber:
         return [received.record for received in subscriber]
 
 
@@ -74,7 +74,7 @@ def wait_for(
     """
     found: dict[Any, Record] = {}
     deadline = time.monotonic() + patience
-    with Subscriber(topic, settings, start="earliest") as subscriber:
+    with Subscriber(topic, settings, start="earliest", skip_broken=True) as subscriber:
         while len(found) < count and time.monotonic() < deadline:
             for received in subscriber.poll(0.2):
                 if wanted(received.record):
