@@ -25,7 +25,7 @@ from streams.sources.simulator import preload
 
 JOB = "match_pipeline"
 OUT = "match-features"
-EVENTS = 12_000_000
+EVENTS = 10_000_000
 COLD_EVENTS = 1_000_000
 WARM_UP_EVENTS = 3_000_000
 SLICE_SECONDS = 10.0
