@@ -69,6 +69,15 @@ _TS = f"""ts AS CASE
     THEN TO_TIMESTAMP_LTZ(event_time, 3) END"""
 
 
+FETCH_WAIT = "rift.source.fetch-wait"
+"""Setting of a job: for how many ms at most a fetch waits until it is worth answering."""
+
+
+def fetch_wait(milliseconds: str | None) -> dict[str, str]:
+    """The connector's option for a job's ``FETCH_WAIT``; half a second where the job is in no hurry."""
+    return {"properties.fetch.max.wait.ms": milliseconds or "500"}
+
+
 def table_name(topic: str) -> str:
     """The table that stands for a topic."""
     return topic.replace("-", "_")
@@ -124,7 +133,7 @@ def source(
         "properties.isolation.level": "read_committed",
         # Few large fetches: a fetch for each record would cost more than the record.
         "properties.fetch.min.bytes": "65536",
-        "properties.fetch.max.wait.ms": "5",
+        **fetch_wait(None),
         "scan.startup.mode": "earliest-offset",
         "key.format": "raw",
         "key.fields": "record_key",

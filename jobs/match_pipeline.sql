@@ -21,6 +21,8 @@ SET 'state.backend.type' = 'hashmap';
 SET 'table.exec.state.ttl' = '24 h';
 SET 'table.exec.source.idle-timeout' = '5 s';
 SET 'table.local-time-zone' = 'UTC';
+-- A prediction waits for this; other jobs wait half a second for a fetch that is worth it.
+SET 'rift.source.fetch-wait' = '5';
 SET 'pipeline.object-reuse' = 'true';
 SET 'execution.buffer-timeout.interval' = '5 ms';
 SET 'restart-strategy.type' = 'exponential-delay';

@@ -93,12 +93,14 @@ def declare(
     source_options: Mapping[str, str] | None = None,
 ) -> None:
     """Make known what a job uses: the topics that it reads and writes, the lake, its own views."""
+    waiting = ddl.fetch_wait(job.settings.get(ddl.FETCH_WAIT))
     written = set(job.targets)
     for table, schema in ddl.topics(job.schemas).items():
         if table in written:
             environment.execute_sql(ddl.sink(schema, settings))
         elif table in job.words:
-            environment.execute_sql(ddl.source(schema, settings, f"rift-{job.name}", source_options))
+            options = waiting | dict(source_options or {})
+            environment.execute_sql(ddl.source(schema, settings, f"rift-{job.name}", options))
     if ddl.CATALOG in job.words:
         environment.execute_sql(ddl.catalog(settings))
     for statement in job.views.values():
