@@ -70,12 +70,7 @@ _TS = f"""ts AS CASE
 
 
 FETCH_WAIT = "rift.source.fetch-wait"
-"""Setting of a job: for how many ms at most a fetch waits until it is worth answering."""
-
-
-def fetch_wait(milliseconds: str | None) -> dict[str, str]:
-    """The connector's option for a job's ``FETCH_WAIT``; half a second where the job is in no hurry."""
-    return {"properties.fetch.max.wait.ms": milliseconds or "500"}
+"""Setting of a job: for how many ms at most a fetch waits until it is worth answering, instead of 500."""
 
 
 def table_name(topic: str) -> str:
@@ -133,7 +128,7 @@ def source(
         "properties.isolation.level": "read_committed",
         # Few large fetches: a fetch for each record would cost more than the record.
         "properties.fetch.min.bytes": "65536",
-        **fetch_wait(None),
+        "properties.fetch.max.wait.ms": "500",
         "scan.startup.mode": "earliest-offset",
         "key.format": "raw",
         "key.fields": "record_key",

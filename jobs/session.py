@@ -93,14 +93,18 @@ def declare(
     source_options: Mapping[str, str] | None = None,
 ) -> None:
     """Make known what a job uses: the topics that it reads and writes, the lake, its own views."""
-    waiting = ddl.fetch_wait(job.settings.get(ddl.FETCH_WAIT))
+    own = (
+        {"properties.fetch.max.wait.ms": job.settings[ddl.FETCH_WAIT]}
+        if ddl.FETCH_WAIT in job.settings
+        else {}
+    )
+    reading = own | dict(source_options or {})
     written = set(job.targets)
     for table, schema in ddl.topics(job.schemas).items():
         if table in written:
             environment.execute_sql(ddl.sink(schema, settings))
         elif table in job.words:
-            options = waiting | dict(source_options or {})
-            environment.execute_sql(ddl.source(schema, settings, f"rift-{job.name}", options))
+            environment.execute_sql(ddl.source(schema, settings, f"rift-{job.name}", reading))
     if ddl.CATALOG in job.words:
         environment.execute_sql(ddl.catalog(settings))
     for statement in job.views.values():

@@ -71,7 +71,7 @@ public final class IsDuplicate extends AggregateFunction<Boolean, IsDuplicate.Se
     }
 
     public void accumulate(Seen seen, String id) {
-        seen.last = !seen.ids.add(Murmur128.of(id.getBytes(StandardCharsets.UTF_8)).low());
+        seen.last = !seen.ids.add(Murmur.hash(id.getBytes(StandardCharsets.UTF_8)));
     }
 
     @Override

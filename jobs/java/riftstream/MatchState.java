@@ -273,7 +273,7 @@ public final class MatchState extends AggregateFunction<RowData, MatchState.Stat
             StringData victimRole,
             StringData victimChampion,
             ArrayData assistIds) {
-        state.duplicate = !state.ids.add(Murmur128.of(eventId.toBytes()).low());
+        state.duplicate = !state.ids.add(Murmur.hash(eventId.toBytes()));
         if (state.duplicate) {
             return;
         }
@@ -294,20 +294,19 @@ public final class MatchState extends AggregateFunction<RowData, MatchState.Stat
         boolean kill = deeds == PlayerWindows.KILLS;
         StringData other = BLUE.equals(team) ? RED : RED.equals(team) ? BLUE : null;
         List<RowData> told = new ArrayList<>(4);
-        if (isNamed(playerId)) {
-            PlayerWindows player = player(state, playerId);
+        PlayerWindows player = named(state, playerId);
+        if (player != null) {
             player.about(team, role, champion, texts);
             told.add(player.add(eventTime, clock, deeds, gold, creepScore, level));
         }
-        if (isNamed(victimId)) {
-            PlayerWindows victim = player(state, victimId);
+        PlayerWindows victim = named(state, victimId);
+        if (victim != null) {
             victim.about(other, victimRole, victimChampion, texts);
             told.add(victim.add(eventTime, clock, kill ? PlayerWindows.DEATHS : PlayerWindows.EVENTS, null, null, null));
         }
         for (int i = 0; assistIds != null && i < assistIds.size(); i++) {
-            StringData assistant = assistIds.isNullAt(i) ? null : assistIds.getString(i);
-            if (isNamed(assistant)) {
-                PlayerWindows helper = player(state, assistant);
+            PlayerWindows helper = assistIds.isNullAt(i) ? null : named(state, assistIds.getString(i));
+            if (helper != null) {
                 helper.about(team, null, null, texts);
                 told.add(helper.add(eventTime, clock, kill ? PlayerWindows.ASSISTS : PlayerWindows.EVENTS, null, null, null));
             }
@@ -322,11 +321,11 @@ public final class MatchState extends AggregateFunction<RowData, MatchState.Stat
         }
     }
 
-    private static boolean isNamed(StringData player) {
-        return player != null && ((BinaryStringData) player).getSizeInBytes() > 0;
-    }
-
-    private PlayerWindows player(State state, StringData id) {
+    /** The windows of a player, made where the player is new; null where there is no name. */
+    private PlayerWindows named(State state, StringData id) {
+        if (id == null || ((BinaryStringData) id).getSizeInBytes() == 0) {
+            return null;
+        }
         PlayerWindows known = state.players.get(id);
         if (known == null) {
             StringData kept = texts.kept(id);

@@ -4,13 +4,15 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 
-/** MurmurHash3 x64 128 with seed 0 (Austin Appleby, public domain). */
-record Murmur128(long low, long high) {
+/** The first half of MurmurHash3 x64 128 with seed 0 (Austin Appleby, public domain). */
+final class Murmur {
     private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     private static final long C1 = 0x87c37b91114253d5L;
     private static final long C2 = 0x4cf5ad432745937fL;
 
-    static Murmur128 of(byte[] data) {
+    private Murmur() {}
+
+    static long hash(byte[] data) {
         long h1 = 0;
         long h2 = 0;
         int blocks = data.length / 16;
@@ -38,9 +40,7 @@ record Murmur128(long low, long high) {
         h2 += h1;
         h1 = finish(h1);
         h2 = finish(h2);
-        h1 += h2;
-        h2 += h1;
-        return new Murmur128(h1, h2);
+        return h1 + h2;
     }
 
     private static long mix1(long k) {
