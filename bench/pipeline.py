@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import confluent_kafka as kafka
+import httpx
 
 from bench.platform import Usage, running_platform
 from bench.plots import Lines
 from bench.results import Result, save, spread
 from jobs import runner
+from jobs.cluster import Cluster
 from riftstream.console import err
 from riftstream.errors import RiftError
 from riftstream.settings import Settings
@@ -45,12 +47,14 @@ class Run:
         events: Events that had come out by then.
         cpu: Processor seconds that each part had used by then.
         peak_mb: Highest resident memory by part.
+        state_mb: Size of the newest checkpoint at the end, MB.
     """
 
     seconds: list[float] = field(default_factory=list)
     events: list[int] = field(default_factory=list)
     cpu: list[dict[str, float]] = field(default_factory=list)
     peak_mb: dict[str, float] = field(default_factory=dict)
+    state_mb: float = 0.0
 
     def _at(self, events: int) -> int:
         """The first look by which so many events had come out; the last but one where there is none."""
@@ -98,6 +102,11 @@ def load(settings: Settings, matches: list[list[Event]], events: int, live: int)
         return preload(matches, events, producer.codec, producer.send_bytes, concurrent=live)
 
 
+def records(consumer: kafka.Consumer, topic: str) -> int:
+    """Records that a topic has taken so far."""
+    return sum(high for _, high in bounds(consumer, topic).values())
+
+
 def measure(settings: Settings, events: int, options: dict[str, str], out: str = OUT) -> Run:
     """Run the job afresh over what lies in the topic, until so many events have come out.
 
@@ -107,7 +116,7 @@ def measure(settings: Settings, events: int, options: dict[str, str], out: str =
     consumer = kafka.Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "bench"})
 
     def written() -> int:
-        return sum(high for _, high in bounds(consumer, out).values())
+        return records(consumer, out)
 
     before = written()
     usage = Usage()
@@ -125,10 +134,21 @@ def measure(settings: Settings, events: int, options: dict[str, str], out: str =
             run.cpu.append(usage.cpu_seconds())
             usage.sample()
         time.sleep(0.5)
+    run.state_mb = _state_mb(settings)
     runner.stop(JOB, savepoint=False, settings=settings)
     consumer.close()
     run.peak_mb = usage.peak_mb
     return run
+
+
+def _state_mb(settings: Settings) -> float:
+    """Size of the running job's newest checkpoint, MB."""
+    job = Cluster(settings.flink_url).find(JOB)
+    if job is None:
+        return 0.0
+    told = httpx.get(f"{settings.flink_url}/jobs/{job.job_id}/checkpoints").json()
+    newest = (told.get("latest") or {}).get("completed") or {"state_size": 0}
+    return float(newest["state_size"]) / 2**20
 
 
 def run(events: int = EVENTS) -> Result:

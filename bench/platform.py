@@ -63,10 +63,14 @@ class Usage:
         times = process.cpu_times()
         return float(times.user + times.system)
 
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of each part now."""
+        return {name: process.memory_info().rss / 2**20 for name, process in self._processes.items()}
+
     def sample(self) -> None:
         """Note the memory of now."""
-        for name, process in self._processes.items():
-            self.peak_mb[name] = max(self.peak_mb[name], process.memory_info().rss / 2**20)
+        for name, now in self.memory_mb().items():
+            self.peak_mb[name] = max(self.peak_mb[name], now)
 
     def cpu_seconds(self) -> dict[str, float]:
         """Processor seconds used by each part so far."""

@@ -1,4 +1,4 @@
-"""Question: what happens to the pipeline's speed as parallelism and the number of live matches grow?"""
+"""Question: what happens to the pipeline's speed as parallelism, live matches and events grow?"""
 
 from __future__ import annotations
 
@@ -20,11 +20,21 @@ EVENTS = 3_000_000
 WARM_UP_EVENTS = 1_500_000
 PARALLELISM = (1, 2, 4)
 LIVE_MATCHES = (100, 2_000, 20_000)
+_TOLD = ("team", "players", "champions", "bans")
+ROSTERS = tuple(f"{side}_{told}" for side in ("blue", "red") for told in _TOLD)
 
 
-def _speed(settings: Settings, events: int, parallelism: int) -> list[float]:
+def _measure(settings: Settings, events: int, parallelism: int) -> tuple[list[float], float]:
+    """Events a second in slices, and the size of the newest checkpoint at the end (MB)."""
     options = {"parallelism.default": str(parallelism), "table.exec.state.ttl": pipeline.FORGET}
-    return pipeline.measure(settings, events, options).slices(WARM_UP_EVENTS)
+    found = pipeline.measure(settings, events, options)
+    return found.slices(WARM_UP_EVENTS), found.state_mb
+
+
+def _wide(match: list[Event]) -> list[Event]:
+    """The same events, each with the match's rosters and bans, which else only its start tells."""
+    told = {name: match[0][name] for name in ROSTERS if match[0].get(name) is not None}
+    return [event | told for event in match]
 
 
 def _live(settings: Settings, count: int) -> list[list[Event]]:
@@ -52,33 +62,43 @@ def _restart_seconds(settings: Settings) -> float:
 
 def run(events: int = EVENTS) -> Result:
     """Measure each case on a stack of its own, and write the result."""
-    cases: list[tuple[str, list[float]]] = []
+    cases: dict[str, tuple[list[float], float]] = {}
     restart = 0.0
     for live in LIVE_MATCHES:
         with running_platform(job=False) as settings:
             sent = pipeline.load(settings, _live(settings, live), events, live)
             for parallelism in PARALLELISM if live == pipeline.LIVE_MATCHES else (pipeline.PARALLELISM,):
-                err.print(f"{live:,} live matches, parallelism {parallelism} ...")
-                cases.append(
-                    (f"{live:,} live matches, parallelism {parallelism}", _speed(settings, sent, parallelism))
-                )
+                case = f"{live:,} live matches, parallelism {parallelism}"
+                err.print(f"{case} ...")
+                cases[case] = _measure(settings, sent, parallelism)
             if live == LIVE_MATCHES[-1]:
                 restart = _restart_seconds(settings)
-    rows = [[name, *(round(spread(rates)[key]) for key in ("median", "min", "max"))] for name, rates in cases]
+    with running_platform(job=False) as settings:
+        matches = [_wide(match) for match in pipeline.real_matches(settings)]
+        sent = pipeline.load(settings, matches, events, len(matches))
+        case = f"{len(matches):,} live matches, parallelism {pipeline.PARALLELISM}, wide events"
+        err.print(f"{case} ...")
+        cases[case] = _measure(settings, sent, pipeline.PARALLELISM)
+    rows = [
+        [case, *(round(spread(rates)[key]) for key in ("median", "min", "max")), round(state, 1)]
+        for case, (rates, state) in cases.items()
+    ]
     return save(
         "scaling",
         "rift bench scaling",
-        "What happens to the pipeline's speed as parallelism and the number of live matches grow?",
-        ["case", "events/s (median)", "lowest", "highest"],
+        "What happens to the pipeline's speed as parallelism, live matches and events grow?",
+        ["case", "events/s (median)", "lowest", "highest", "state (MB)"],
         rows,
         notes=[
             f"{events:,} events a case, the first {WARM_UP_EVENTS:,} left out; figures are of slices of "
             f"{pipeline.SLICE_SECONDS:.0f} s. Everything runs on the same cores, so more tasks than cores "
             "cannot be quicker.",
+            "Wide events: each has the match's rosters and bans, as else only its first has.",
+            "State: the newest checkpoint at the end of a case.",
             f"Restart from a checkpoint with {LIVE_MATCHES[-1]:,} live matches, from the order until all "
             f"tasks run, planning included: {restart:.1f} s.",
         ],
-        raw={"cases": dict(cases), "restart_seconds": restart},
+        raw={"cases": {case: rates for case, (rates, _) in cases.items()}, "restart_seconds": restart},
     )
 
 
