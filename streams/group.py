@@ -53,6 +53,7 @@ class GroupReader:
         self._committed_at = time.monotonic()
         self._before_commit = before_commit
         self._done: dict[tuple[str, int], int] = {}
+        self._refused: DeliveryError | None = None
         self._dead_letters: Producer | None = None
         self._consumer = kafka.Consumer(
             {
@@ -68,6 +69,7 @@ class GroupReader:
                 "session.timeout.ms": 6000,
                 "heartbeat.interval.ms": 2000,
                 "partition.assignment.strategy": "cooperative-sticky",
+                "on_commit": self._committed,
             }
         )
 
@@ -130,12 +132,20 @@ class GroupReader:
         log.warning("dead_letter", group=self._group, topic=topic, partition=partition, offset=offset)
 
     def commit_when_due(self) -> None:
-        """Commit if the last commit is long enough ago."""
-        if self._done and time.monotonic() - self._committed_at >= self._commit_seconds:
-            self.commit()
+        """Commit if the last commit is long enough ago, without waiting for Kafka's answer.
 
-    def commit(self) -> None:
+        Raises:
+            DeliveryError: Kafka did not take a dead letter, or the offsets of an earlier commit.
+        """
+        self._raise_refused()
+        if self._done and time.monotonic() - self._committed_at >= self._commit_seconds:
+            self.commit(wait=False)
+
+    def commit(self, *, wait: bool = True) -> None:
         """Commit what is done, after whatever it led to is safe.
+
+        Args:
+            wait: Whether to wait until Kafka has the offsets. Without it ``commit_when_due`` tells a failure.
 
         Raises:
             DeliveryError: Kafka did not take a dead letter or the offsets.
@@ -152,11 +162,27 @@ class GroupReader:
         ]
         self._done = {}
         try:
-            self._consumer.commit(offsets=places, asynchronous=False)
+            if wait:
+                self._consumer.commit(offsets=places, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=places)
         except kafka.KafkaException as cause:
-            if cause.args[0].code() in _LOST_PLACE:
-                log.warning("place_lost", group=self._group, error=cause.args[0].str())
-                return
-            raise DeliveryError(
-                f"Offsets of {' and '.join(self._topics)} could not be committed: {cause.args[0].str()}."
-            ) from cause
+            self._committed(cause.args[0], places)
+        if wait:
+            self._raise_refused()
+
+    def _raise_refused(self) -> None:
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            raise refused
+
+    def _committed(self, error: kafka.KafkaError | None, _: list[kafka.TopicPartition]) -> None:
+        """Told what became of a commit, from within a poll or the commit itself."""
+        if error is None:
+            return
+        if error.code() in _LOST_PLACE:
+            log.warning("place_lost", group=self._group, error=error.str())
+            return
+        self._refused = DeliveryError(
+            f"Offsets of {' and '.join(self._topics)} could not be committed: {error.str()}."
+        )
