@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
-from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, training, watch
+from riftstream.cli import (
+    chart,
+    check,
+    demo,
+    lineage,
+    plan,
+    predict,
+    reference,
+    replay_prediction,
+    training,
+    watch,
+)
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -24,7 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(_status)
     for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
-    for part in (lineage, training):
+    for part in (lineage, training, check):
         part.register(features)
 
 

@@ -14,6 +14,7 @@ from riftstream.settings import get_settings
 
 API_PORT = 8090
 ONLINE_STORE = "online-store"
+FEATURE_CHECK = "feature-check"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run."""
+    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run.
+
+    The check of features runs where the settings ask for it.
+    """
     from models.publish import install
 
     tell = progress or silent
@@ -76,6 +80,8 @@ def start_applications(progress: Progress | None = None) -> None:
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
     _start_online_store(tell)
+    if get_settings().check_features:
+        stack.up_app(FEATURE_CHECK, ["rift", "features", "check", "--follow"], progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
