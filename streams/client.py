@@ -245,7 +245,8 @@ class Subscriber:
     Args:
         topic: Topic to read.
         settings: Where Kafka and the registry are; the process's settings by default.
-        start: ``latest`` for what comes from now on, ``earliest`` for all that is kept.
+        start: ``latest`` for what comes from now on, ``earliest`` for all that is kept, a number for so many
+            of the newest of each partition.
         stop_at_end: Stop at the end that each partition had when the subscriber was made.
         skip_broken: Leave out records that are not of the topic's schema, and count them in ``broken``;
             without it they raise.
@@ -257,7 +258,7 @@ class Subscriber:
         topic: str,
         settings: Settings | None = None,
         *,
-        start: str = "latest",
+        start: str | int = "latest",
         stop_at_end: bool = False,
         skip_broken: bool = False,
         key: str | Collection[str] | None = None,
@@ -283,21 +284,22 @@ class Subscriber:
         self._ends = self._assign(start)
         self._stop_at_end = stop_at_end
 
-    def _assign(self, start: str) -> dict[int, int]:
+    def _assign(self, start: str | int) -> dict[int, int]:
         try:
             found = bounds(self._kafka, self.topic)
         except kafka.KafkaException as cause:
             raise StackError(
                 f"Kafka does not answer about {self.topic}.", "Is it up? See 'rift status'."
             ) from cause
-        earliest = start == "earliest"
+        most = start if isinstance(start, int) else 0
+        begins = {
+            partition: low if start == "earliest" else max(low, high - most)
+            for partition, (low, high) in found.items()
+        }
         self._kafka.assign(
-            [
-                kafka.TopicPartition(self.topic, partition, low if earliest else high)
-                for partition, (low, high) in found.items()
-            ]
+            [kafka.TopicPartition(self.topic, partition, begin) for partition, begin in begins.items()]
         )
-        return {partition: high for partition, (low, high) in found.items() if earliest and high > low}
+        return {partition: high for partition, (_, high) in found.items() if high > begins[partition]}
 
     def poll(self, timeout: float = 0.1, most: int = 500) -> list[Received]:
         """Records that arrived, at most ``most``, waiting ``timeout`` seconds for the first."""
