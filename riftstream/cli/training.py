@@ -55,6 +55,7 @@ HISTORIES = (
     History("features.head_to_head", "team_form", "head_to_head", 365),
     # A patch or a season is over within a year.
     History("features.champion_meta", "champion_meta", "champion_meta", 365),
+    History("features.match_context", "match_summary", "match_context"),
 )
 
 

@@ -180,6 +180,24 @@ def test_every_summary_on_the_stream_is_what_plain_python_says(
     assert [key for key, row in wanted.items() if found[key] != row] == []
 
 
+def test_the_context_of_a_match_is_told_at_its_start_to_each_team_that_has_a_name(
+    streamed: dict[str, list[Record]], log: list[Record]
+) -> None:
+    starts = {event["event_id"]: event for event in log if event["event_type"] == "MATCH_START"}.values()
+    wanted = {}
+    for event in starts:
+        shared = (event["league"], event["phase"], event["event_time"])
+        blue, red = event["blue_team"], event["red_team"]
+        for side, team, opponent in (("blue", blue, red), ("red", red, blue)):
+            if team:
+                wanted[event["match_id"], team] = (side, opponent, *shared)
+    names = ("side", "opponent", "league", "stage", "event_time")
+    found = {(r["match_id"], r["team"]): tuple(r[name] for name in names) for r in streamed["match_context"]}
+    assert found == wanted
+    assert len(streamed["match_context"]) == len(wanted)
+    assert len(wanted) == 2 * len(starts) - 1, "one team has no name"
+
+
 @pytest.mark.parametrize("table", ["player_stats", "team_form", "head_to_head"])
 def test_the_newest_form_of_each_match_is_what_plain_python_says_whatever_the_order(
     table: str, streamed: dict[str, list[Record]], expected: dict[str, list[Record]]
