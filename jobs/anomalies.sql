@@ -19,7 +19,7 @@
 --           rate_high, _low   a match told more than 4 times, or less than a quarter of, the events a minute that the
 --                             last 50 matches of its league from this source told (at least ten)
 --           feed_silent       a match that has not ended and is not paused tells nothing: no snapshot for 3 minutes
---                             where it told snapshots, else no event for 20. These are minutes of the clock on the
+--                             where it told snapshots, else no event for 30. These are minutes of the clock on the
 --                             wall, so only a stream can know them; all others are the same in batch.
 --
 -- The limits were set by real matches: see docs/explanation/data-quality.md.
@@ -55,7 +55,7 @@ SELECT * FROM (
   FROM said)
 WHERE NOT doubled;
 
-CREATE TEMPORARY VIEW running AS
+CREATE TEMPORARY VIEW course AS
 SELECT
   event_id, match_id, event_type, event_time, game_time_ms, source, league, source_partition, source_offset, log_order,
   MAX(game_time_ms) OVER w AS clock_ms,
@@ -72,7 +72,7 @@ SELECT
   CAST(clock_ms - game_time_ms AS DOUBLE) AS seen, CAST(5000 AS DOUBLE) AS limit_value,
   'ms of match clock behind the highest before' AS detail,
   event_id, game_time_ms, event_time, source_partition, source_offset
-FROM running
+FROM course
 WHERE clock_ms - game_time_ms > 5000;
 
 -- A snapshot of gold beside the one before it. One that is behind on the match clock is compared with nothing.
@@ -202,25 +202,26 @@ SELECT
 FROM towers_again
 WHERE falls > 1;
 
--- Matches of less than five minutes tell no rate.
+-- In events a thousand minutes: whole numbers add up to the same in any order. Matches of less than five minutes tell
+-- no rate.
 CREATE TEMPORARY VIEW rates AS
-SELECT *, events * 60000E0 / clock_ms AS rate
-FROM running
+SELECT *, events * 60000000 / clock_ms AS rate
+FROM course
 WHERE event_type = 'MATCH_END' AND endings = 1 AND clock_ms >= 300000;
 
 CREATE TEMPORARY VIEW league_rates AS
 SELECT
   *,
   COUNT(*) OVER w - 1 AS matches_before,
-  (SUM(rate) OVER w - rate) / NULLIF(COUNT(*) OVER w - 1, 0) AS rate_before
+  CAST(SUM(rate) OVER w - rate AS DOUBLE) / NULLIF(COUNT(*) OVER w - 1, 0) AS rate_before
 FROM rates
 WINDOW w AS (PARTITION BY league, source ORDER BY log_order ROWS BETWEEN 50 PRECEDING AND CURRENT ROW);
 
 CREATE TEMPORARY VIEW rate_alerts AS
 SELECT
   CASE WHEN rate > rate_before THEN 'rate_high' ELSE 'rate_low' END AS kind, match_id, league, source,
-  CAST(NULL AS STRING) AS subject, rate AS seen,
-  CASE WHEN rate > rate_before THEN rate_before * 4 ELSE rate_before / 4 END AS limit_value,
+  CAST(NULL AS STRING) AS subject, rate / 1E3 AS seen,
+  CASE WHEN rate > rate_before THEN rate_before * 4 ELSE rate_before / 4 END / 1E3 AS limit_value,
   'events a minute of match clock' AS detail,
   event_id, game_time_ms, event_time, source_partition, source_offset
 FROM league_rates
@@ -246,15 +247,15 @@ SELECT
   MAX(event_time) AS event_time, MAX(source_partition) AS source_partition, MAX(source_offset) AS source_offset,
   MAX(endings) AS endings, MOD(MAX(source_offset * 2 + CASE WHEN paused > 0 THEN 1 ELSE 0 END), 2) AS paused,
   MAX(snapshots) AS snapshots
-FROM TABLE(SESSION(TABLE running PARTITION BY match_id, DESCRIPTOR(log_order), INTERVAL '3' MINUTES))
+FROM TABLE(SESSION(TABLE course PARTITION BY match_id, DESCRIPTOR(log_order), INTERVAL '3' MINUTES))
 GROUP BY match_id, window_start, window_end
 UNION ALL
 SELECT
-  match_id, MAX(league) AS league, MAX(source) AS source, 20 AS minutes, MAX(clock_ms) AS clock_ms,
+  match_id, MAX(league) AS league, MAX(source) AS source, 30 AS minutes, MAX(clock_ms) AS clock_ms,
   MAX(event_time) AS event_time, MAX(source_partition) AS source_partition, MAX(source_offset) AS source_offset,
   MAX(endings) AS endings, MOD(MAX(source_offset * 2 + CASE WHEN paused > 0 THEN 1 ELSE 0 END), 2) AS paused,
   MAX(snapshots) AS snapshots
-FROM TABLE(SESSION(TABLE running PARTITION BY match_id, DESCRIPTOR(log_order), INTERVAL '20' MINUTES))
+FROM TABLE(SESSION(TABLE course PARTITION BY match_id, DESCRIPTOR(log_order), INTERVAL '30' MINUTES))
 GROUP BY match_id, window_start, window_end;
 
 CREATE TEMPORARY VIEW silent AS
@@ -264,7 +265,7 @@ SELECT
   'minutes without an event of a match that has not ended' AS detail,
   CAST(NULL AS STRING) AS event_id, clock_ms AS game_time_ms, event_time, source_partition, source_offset
 FROM silences
-WHERE endings = 0 AND paused = 0 AND ((minutes = 3 AND snapshots > 1) OR (minutes = 20 AND snapshots <= 1));
+WHERE endings = 0 AND paused = 0 AND ((minutes = 3 AND snapshots > 1) OR (minutes = 30 AND snapshots <= 1));
 
 INSERT INTO alerts (
   alert_id, kind, match_id, league, source, subject, `value`, limit_value, detail, event_id, game_time_ms, event_time,

@@ -21,7 +21,7 @@ from tests.jobs.tables import topic_of
 
 JOB = sqlfile.load("anomalies")
 EVENTS = for_topic("live-matches")
-CLEAN = 350
+CLEAN = 310
 """Matches of 2014 and 2015: four leagues, one of them with gold."""
 
 Match = list[Record]
@@ -205,7 +205,7 @@ def test_batch_finds_the_same(batch: Any, log: list[Record], streamed: list[Reco
 def _silent(log: list[Record], folder: Path, count: int) -> Iterator[str]:
     """Matches that are told to be silent, on a stream that goes on, with seconds for minutes."""
     text = (sqlfile.FOLDER / "anomalies.sql").read_text()
-    for minutes, seconds in ((3, 3), (20, 6)):
+    for minutes, seconds in ((3, 3), (30, 6)):
         assert text.count(f"INTERVAL '{minutes}' MINUTES") == 1
         text = text.replace(f"INTERVAL '{minutes}' MINUTES", f"INTERVAL '{seconds}' SECONDS")
     file = folder / "anomalies.sql"
@@ -228,7 +228,7 @@ def test_only_a_match_that_has_neither_ended_nor_paused_is_silent(
     paused[-1] |= {"event_type": "PAUSE_START"}
     without = [event for event in _copy(told[:40], "kills only") if event["event_type"] != "TEAM_GOLD"]
     log = _logged([_copy(told, "ended"), paused, _copy(told[:40], "broken off"), without])
-    assert list(_silent(log, tmp_path, 2)) == ["PLANTED/broken off 3", "PLANTED/kills only 20"]
+    assert list(_silent(log, tmp_path, 2)) == ["PLANTED/broken off 3", "PLANTED/kills only 30"]
 
 
 def test_alerts_are_read_once_for_all_kinds_and_no_bytes_go_through_the_shuffle() -> None:
