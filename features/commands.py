@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,20 +91,6 @@ def _get(
         print_json(_told(vectors))
     else:
         _show_vectors(vectors)
-
-
-@features.command("write")
-def _write() -> None:
-    """Keep the online store up to date from the topics, until stopped ('rift up' runs it).
-
-    Example: rift features write
-    """
-    from features.online_write import OnlineWriteLoop
-
-    loop = OnlineWriteLoop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
-    loop.run()
 
 
 @features.command(

@@ -261,6 +261,7 @@ class OnlineWriteLoop:
         batch: Most records that are taken at once.
         poll_seconds: How long to wait for the first record of a batch.
         commit_seconds: How often offsets are committed.
+        watch: Shown every batch that was read, an empty one where nothing came.
     """
 
     def __init__(
@@ -272,9 +273,11 @@ class OnlineWriteLoop:
         batch: int = 2000,
         poll_seconds: float = 0.2,
         commit_seconds: float = 1.0,
+        watch: Callable[[Sequence[kafka.Message]], None] = lambda messages: None,
     ) -> None:
         settings = settings or get_settings()
         self.written = Written()
+        self._watch = watch
         self._batch = batch
         self._poll_seconds = poll_seconds
         self._stopping = False
@@ -321,6 +324,7 @@ class OnlineWriteLoop:
         if packed is not None:
             self._flight = _Flight(messages, packed)
             self._send(self._flight)
+        self._watch(messages)
         self._reader.commit_when_due()
 
     def _rows(self, messages: Sequence[kafka.Message]) -> list[tuple[View, Place, Row]]:

@@ -179,6 +179,7 @@ VIEWS = (
         left_out=frozenset({"pair"}),
     ),
     View("champion_meta", "champion-meta", ("champion", "meta"), timedelta(days=365), order=("games",)),
+    View("match_context", "match-context", ("match", "team"), timedelta(hours=24)),
 )
 
 

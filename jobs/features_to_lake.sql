@@ -1,10 +1,11 @@
 -- features_to_lake: every record of the feature topics, once, as history for training sets.
 --
--- Reads:    match-features, player-performance, player-stats, team-form, head-to-head, champion-meta
+-- Reads:    match-features, player-performance, player-stats, team-form, head-to-head, champion-meta,
+--           match-context
 -- Writes:   lake.features.match_state, lake.features.player_window, lake.features.player_form,
---           lake.features.team_form, lake.features.head_to_head, lake.features.champion_meta
--- Keeps:    the newest place of each match, and of each player in a match; which forms and champion rates came within
---           24 h. Cleared 24 h after the last record of a key.
+--           lake.features.team_form, lake.features.head_to_head, lake.features.champion_meta, lake.features.match_context
+-- Keeps:    the newest place of each match, and of each player in a match; which forms, champion rates and contexts
+--           came within 24 h. Cleared 24 h after the last record of a key.
 -- Promises: Every record of these topics is one row (exactly once). What a topic repeats after a crash, since it is
 --           written at least once, is left out when it comes within 24 h. log_partition and log_offset are the
 --           record's place in its topic.
@@ -172,3 +173,21 @@ SELECT
   ban_rate, win_rate, TO_TIMESTAMP_LTZ(event_time, 3), source_partition, source_offset, log_partition, log_offset,
   log_time
 FROM champion_meta_rows;
+
+CREATE TEMPORARY VIEW match_context_rows AS
+SELECT * FROM (
+  SELECT
+    *,
+    IS_DUPLICATE(CONCAT_WS(' ', team, CAST(source_partition AS STRING), CAST(source_offset AS STRING))) OVER (
+      PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
+  FROM match_context
+  WHERE decode_error IS NULL)
+WHERE NOT doubled;
+
+INSERT INTO lake.features.match_context (
+  match_id, team, opponent, side, league, season, stage, patch, map_number, event_time, source_partition,
+  source_offset, log_partition, log_offset, log_time)
+SELECT
+  match_id, team, opponent, side, league, season, stage, patch, map_number, TO_TIMESTAMP_LTZ(event_time, 3),
+  source_partition, source_offset, log_partition, log_offset, log_time
+FROM match_context_rows;

@@ -42,11 +42,13 @@ class Chosen:
         matches: Only these match ids; None for all.
         since_ms: Only events at or after this event time (ms since the Unix epoch); None for no bound.
         until_ms: Only events before this event time.
+        snapshot_id: Iceberg snapshot of the lake's table; None for the newest.
     """
 
     matches: Collection[str] | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    snapshot_id: int | None = None
 
 
 ALL = Chosen()
@@ -64,6 +66,8 @@ def from_lake(schema: RecordSchema, settings: Settings, chosen: Chosen = ALL) ->
         "CAST(kafka_time AS TIMESTAMP_LTZ(3)) AS kafka_time",
     ]
     table = f"{ddl.CATALOG}.`raw`.match_events"
+    if chosen.snapshot_id is not None:
+        table += f" /*+ OPTIONS('snapshot-id'='{chosen.snapshot_id}') */"
     query = f"SELECT {', '.join(columns)} FROM {table}{_where(chosen)}"  # noqa: S608
     return Rows((ddl.catalog(settings),), query)
 

@@ -1,15 +1,16 @@
--- match_summary: who played what in each completed match, and what each player and side did.
+-- match_summary: who plays in which match, who played what in each completed match, and what each did.
 --
 -- From:     match_pipeline.valid
 -- Reads:    live-matches
--- Writes:   match-summaries, player-games
+-- Writes:   match-summaries, player-games, match-context
 -- Keeps:    for each match the ids of its events, its rosters and bans, and counts of each player and side. Cleared
 --           24 h after a match's last event.
 -- Promises: One match-summaries record and one player-games record for each known player of the rosters, when the
 --           first ending of a match in the log's order is a MATCH_END; none for a remade match. At least once, equal
---           each time. What match_pipeline rejects or drops as a duplicate counts for nothing here.
+--           each time. One match-context record for each named team of a MATCH_START, at once.
+--           What match_pipeline rejects or drops as a duplicate counts for nothing here.
 --
--- Forms and champion rates are made of these two topics, so that live-matches is read once for all of them. Views
+-- Forms and champion rates are made of the first two topics, so that live-matches is read once for all of them. Views
 -- hold no word that only a stream knows.
 
 SET 'execution.checkpointing.interval' = '10 s';
@@ -22,7 +23,7 @@ SET 'pipeline.object-reuse' = 'true';
 SET 'restart-strategy.type' = 'exponential-delay';
 SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
 SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
--- Each view that both INSERTs use is planned once and runs once.
+-- Each view that several INSERTs use is planned once and runs once.
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 SET 'table.optimizer.reuse-sink-enabled' = 'true';
 
@@ -112,6 +113,20 @@ SELECT
 FROM match_totals
 WHERE event_type = 'MATCH_END' AND endings = 1;
 
+-- What is known of a match before it begins, as each team sees it.
+CREATE TEMPORARY VIEW contexts AS
+SELECT
+  match_id, blue_team AS team, red_team AS opponent, 'blue' AS side, league, season, phase AS stage, patch, map_number,
+  event_time, source_partition, source_offset
+FROM telling_once
+WHERE event_type = 'MATCH_START' AND blue_team <> ''
+UNION ALL
+SELECT
+  match_id, red_team AS team, blue_team AS opponent, 'red' AS side, league, season, phase AS stage, patch, map_number,
+  event_time, source_partition, source_offset
+FROM telling_once
+WHERE event_type = 'MATCH_START' AND red_team <> '';
+
 INSERT INTO match_summaries (
   match_id, event_id, started, event_time, game_time_ms, duration_ms, winner, source, league, season, phase, patch,
   map_number, blue_team, red_team, blue_players, red_players, blue_champions, red_champions, blue_bans, red_bans,
@@ -139,3 +154,11 @@ SELECT
 FROM completed AS m
 CROSS JOIN UNNEST(m.players) AS p (
   player_id, side, `role`, champion, kills, deaths, assists, creep_score, gold);
+
+INSERT INTO match_context (
+  match_id, team, opponent, side, league, season, stage, patch, map_number, event_time, source_partition,
+  source_offset)
+SELECT
+  match_id, team, opponent, side, league, season, stage, patch, map_number, event_time, source_partition,
+  source_offset
+FROM contexts;

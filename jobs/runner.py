@@ -247,6 +247,8 @@ def run_batch(
     matches: Collection[str] | None = None,
     since_ms: int | None = None,
     until_ms: int | None = None,
+    snapshot_id: int | None = None,
+    file: Path | None = None,
     out: Path | None = None,
     options: Mapping[str, str] | None = None,
     settings: Settings | None = None,
@@ -268,6 +270,8 @@ def run_batch(
         matches: Only these match ids.
         since_ms: Only events at or after this event time (ms since the Unix epoch).
         until_ms: Only events before this event time.
+        snapshot_id: Iceberg snapshot to read; the newest by default. A file has none.
+        file: The job's file where it lies elsewhere.
         out: Parquet file to write; the table is read from it on demand.
         options: Flink options.
         settings: Where everything is; the process's settings by default.
@@ -281,11 +285,11 @@ def run_batch(
     import pyarrow.parquet as pq
 
     settings = settings or get_settings()
-    job = sqlfile.load(name)
+    job = sqlfile.load(name) if file is None else sqlfile.read(file)
     if view not in (*job.views, *job.targets):
         raise JobError(f"{name} has no view {view}.", f"It has: {', '.join(job.views)}.")
     with tempfile.TemporaryDirectory(prefix="rift-batch-") as folder:
-        file = out or Path(folder) / "rows.parquet"
+        rows = out or Path(folder) / "rows.parquet"
         request = {
             "file": str(job.file),
             "options": dict(options or {}),
@@ -294,11 +298,12 @@ def run_batch(
             "matches": sorted(matches) if matches is not None else None,
             "since_ms": since_ms,
             "until_ms": until_ms,
-            "out": str(file.resolve()),
+            "snapshot_id": snapshot_id,
+            "out": str(rows.resolve()),
             "folder": folder,
         }
         _session(settings, "batch", request)
-        return pq.read_table(file, memory_map=out is not None)
+        return pq.read_table(rows, memory_map=out is not None)
 
 
 def _address(target: str, settings: Settings) -> str:

@@ -326,7 +326,9 @@ def _answer_batch(request: dict[str, Any], settings: Settings) -> str:
 
     job = sqlfile.read(Path(request["file"]))
     schema = for_topic(history.TOPIC)
-    chosen = history.Chosen(request["matches"], request["since_ms"], request["until_ms"])
+    chosen = history.Chosen(
+        request["matches"], request["since_ms"], request["until_ms"], request["snapshot_id"]
+    )
     if request["source"] == "lake":
         rows = history.from_lake(schema, settings, chosen)
     else:

@@ -181,6 +181,7 @@ TABLES = (
             ("features.team_form", "team-form", ("team", "event_time")),
             ("features.head_to_head", "head-to-head", ("pair", "event_time")),
             ("features.champion_meta", "champion-meta", ("champion", "event_time")),
+            ("features.match_context", "match-context", ("match_id", "event_time")),
         )
     ),
 )

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
@@ -34,6 +37,18 @@ def from_records(records: Sequence[Mapping[str, Any]], features: Sequence[str]) 
         KeyError: A record lacks a feature.
     """
     return to_matrix([[record[name] for name in features] for record in records])
+
+
+def from_table(table: pa.Table, features: Sequence[str]) -> Matrix:
+    """The named columns of a table as float32, shape [n, f]; null becomes NaN.
+
+    Raises:
+        KeyError: The table lacks a feature.
+    """
+    matrix = np.empty((table.num_rows, len(features)), np.float32)
+    for column, name in enumerate(features):
+        matrix[:, column] = table[name].to_numpy()
+    return matrix
 
 
 def sha256(vector: np.ndarray, service: str) -> str:

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     api_url: str = Field("http://127.0.0.1:8090", description="The HTTP API of this platform.")
 
     partitions: int = Field(4, ge=1, description="Partitions of a topic that is created.")
+    check_features: bool = Field(
+        False,
+        description="Whether `rift up` also starts the application that checks the features of matches that "
+        "ended. Each batch takes some fifteen seconds of two cores.",
+    )
     retention_hours: int = Field(168, ge=1, description="Retention of the topics.")
 
     @property

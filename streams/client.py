@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -245,11 +245,12 @@ class Subscriber:
     Args:
         topic: Topic to read.
         settings: Where Kafka and the registry are; the process's settings by default.
-        start: ``latest`` for what comes from now on, ``earliest`` for all that is kept.
+        start: ``latest`` for what comes from now on, ``earliest`` for all that is kept, a number for so many
+            of the newest of each partition.
         stop_at_end: Stop at the end that each partition had when the subscriber was made.
         skip_broken: Leave out records that are not of the topic's schema, and count them in ``broken``;
             without it they raise.
-        key: Only records with this key; others are not even decoded.
+        key: Only records with this key, or one of these; others are not even decoded.
     """
 
     def __init__(
@@ -257,16 +258,18 @@ class Subscriber:
         topic: str,
         settings: Settings | None = None,
         *,
-        start: str = "latest",
+        start: str | int = "latest",
         stop_at_end: bool = False,
         skip_broken: bool = False,
-        key: str | None = None,
+        key: str | Collection[str] | None = None,
     ) -> None:
         settings = settings or get_settings()
         self.topic = topic
         self.broken = 0
         self._skip_broken = skip_broken
-        self._key = None if key is None else key.encode()
+        keys = [key] if isinstance(key, str) else key
+        self._keys = None if keys is None else frozenset(one.encode() for one in keys)
+        self._places: Mapping[int, Collection[int]] | None = None
         self.codec = codec_for(topic, settings)
         self._kafka = kafka.Consumer(
             {
@@ -281,21 +284,22 @@ class Subscriber:
         self._ends = self._assign(start)
         self._stop_at_end = stop_at_end
 
-    def _assign(self, start: str) -> dict[int, int]:
+    def _assign(self, start: str | int) -> dict[int, int]:
         try:
             found = bounds(self._kafka, self.topic)
         except kafka.KafkaException as cause:
             raise StackError(
                 f"Kafka does not answer about {self.topic}.", "Is it up? See 'rift status'."
             ) from cause
-        earliest = start == "earliest"
+        most = start if isinstance(start, int) else 0
+        begins = {
+            partition: low if start == "earliest" else max(low, high - most)
+            for partition, (low, high) in found.items()
+        }
         self._kafka.assign(
-            [
-                kafka.TopicPartition(self.topic, partition, low if earliest else high)
-                for partition, (low, high) in found.items()
-            ]
+            [kafka.TopicPartition(self.topic, partition, begin) for partition, begin in begins.items()]
         )
-        return {partition: high for partition, (low, high) in found.items() if earliest and high > low}
+        return {partition: high for partition, (_, high) in found.items() if high > begins[partition]}
 
     def poll(self, timeout: float = 0.1, most: int = 500) -> list[Received]:
         """Records that arrived, at most ``most``, waiting ``timeout`` seconds for the first."""
@@ -308,7 +312,9 @@ class Subscriber:
             if self._ends.get(partition, offset + 2) <= offset + 1:
                 del self._ends[partition]
             value = message.value()
-            if self._key is not None and message.key() != self._key:
+            if self._keys is not None and message.key() not in self._keys:
+                continue
+            if self._places is not None and offset not in self._places.get(partition, ()):
                 continue
             if value is not None and (record := self._decode(value)) is not None:
                 received.append(Received(record, partition, offset, message.timestamp()[1]))
@@ -327,6 +333,14 @@ class Subscriber:
         while not self._stop_at_end or self._ends:
             yield from self.poll()
 
+    def at(self, places: Mapping[int, Collection[int]]) -> Iterator[Received]:
+        """The records at these offsets by partition; what was given before has no say. See ``records_at``."""
+        ends = {part: min(max(places[part]) + 1, end) for part, end in self._ends.items() if places.get(part)}
+        self._kafka.assign([kafka.TopicPartition(self.topic, part, min(places[part])) for part in ends])
+        self._ends, self._places = ends, places
+        while self._ends:
+            yield from self.poll()
+
     def close(self) -> None:
         """Leave the broker."""
         self._kafka.close()
@@ -336,6 +350,26 @@ class Subscriber:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def records_at(
+    topic: str, places: Mapping[int, Collection[int]], settings: Settings | None = None
+) -> Iterator[Received]:
+    """The records of a topic at some places, in each partition's order; those that are gone are left out.
+
+    Each partition is read from the first wanted offset to the last; only what is wanted is decoded.
+
+    Args:
+        topic: Topic to read.
+        places: Offsets by partition.
+        settings: Where Kafka and the registry are; the process's settings by default.
+
+    Raises:
+        StackError: Kafka does not answer.
+        SchemaError: A wanted record cannot be decoded.
+    """
+    with Subscriber(topic, settings, start="earliest", stop_at_end=True) as subscriber:
+        yield from subscriber.at(places)
 
 
 class PredictionSubscriber:

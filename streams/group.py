@@ -35,6 +35,8 @@ class GroupReader:
         commit_seconds: How often offsets are committed.
         before_commit: Finishes what was handed on, so that it may be committed; called before each commit and
             when a partition is taken away.
+        fetch_wait_ms: For how long the broker may gather records before it answers a fetch: who is in no
+            hurry costs less when idle.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class GroupReader:
         *,
         commit_seconds: float = 1.0,
         before_commit: Callable[[], None] = lambda: None,
+        fetch_wait_ms: int = 5,
     ) -> None:
         self._settings = settings or get_settings()
         self._group = group
@@ -64,7 +67,7 @@ class GroupReader:
                 "auto.offset.reset": "earliest",
                 # Few large fetches: a batch for each record would cost more than the record.
                 "fetch.min.bytes": 65_536,
-                "fetch.wait.max.ms": 5,
+                "fetch.wait.max.ms": fetch_wait_ms,
                 # A member that was killed holds its partitions for this long.
                 "session.timeout.ms": 6000,
                 "heartbeat.interval.ms": 2000,

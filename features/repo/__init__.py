@@ -110,7 +110,7 @@ def plan(settings: Settings) -> list[Change]:
     changes = [
         Change(KIND, _named(one), _ACTIONS[one.transition_type.name], _told(one))
         for one in differences
-        if one.transition_type.name in _ACTIONS and one.name != "__dummy"
+        if one.transition_type.name in _ACTIONS and one.name != "__dummy" and not _only_younger(one)
     ]
     if not changes:
         _stamp_file(settings).write_text(_stamp(settings))
@@ -184,5 +184,34 @@ def _told(difference: Any) -> str:
         return "register it"
     if difference.transition_type.name == "DELETE":
         return "remove it from the registry: it is not declared any more"
-    changed = {one.property_name for one in difference.feast_object_property_diffs}
-    return f"changes {', '.join(sorted(changed)) or 'it'}"
+    return f"changes {', '.join(sorted(_changed(difference))) or 'it'}"
+
+
+def _only_younger(difference: Any) -> bool:
+    """Whether an update changes nothing but the moment at which Feast made an object.
+
+    `materialize` notes its intervals with the view, so that it equals no declared one any more. Then Feast
+    compares field by field, and a data source's ``meta`` tells when that object came into being.
+    """
+    return difference.transition_type.name == "UPDATE" and not _changed(difference)
+
+
+def _changed(difference: Any) -> set[str]:
+    """Names of the properties that an update changes."""
+    return {
+        one.property_name
+        for one in difference.feast_object_property_diffs
+        if one.property_name != "meta" and _timeless(one.val_existing) != _timeless(one.val_declared)
+    }
+
+
+def _timeless(value: Any) -> Any:
+    """A property without the moment at which Feast made it."""
+    from feast.protos.feast.core.DataSource_pb2 import DataSource
+
+    if not isinstance(value, DataSource):
+        return value
+    bare = DataSource()
+    bare.CopyFrom(value)
+    bare.ClearField("meta")
+    return bare

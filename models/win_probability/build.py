@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import xgboost as xgb
 
+from models import distribution
 from models.artefact import BOOSTER, INTERVAL, INTERVAL_ONNX, ONNX, artefact_folder, digest
 from models.win_probability import card, data, evaluate, export, interval, train
 from models.win_probability.features import FEATURES, MODEL, SERVICE
@@ -83,6 +84,7 @@ def build(
         tell(f"evaluating on {split}", 1)
         metrics[split] = evaluate.evaluate(booster, table, corpus, split, seed)
     tell("writing the card", 1)
+    distribution.write(out, SERVICE, [f"match_state:{name}" for name in FEATURES], corpus)
     return card.write(
         out,
         {

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
-from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, training, watch
+from riftstream.cli import (
+    chart,
+    check,
+    demo,
+    lineage,
+    plan,
+    predict,
+    quality,
+    reference,
+    replay_prediction,
+    training,
+    watch,
+)
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -24,7 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(_status)
     for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
-    for part in (lineage, training):
+    for part in (lineage, training, check, quality):
         part.register(features)
 
 
@@ -135,6 +147,14 @@ def _show(status: Status, json: bool) -> None:
         out.print(topics)
     for name, state in status.jobs.items():
         out.print(f"job {name}: {state}")
+    if status.features:
+        quality.show(status.features)
+    if status.checked is not None:
+        out.print(
+            f"{status.checked.vectors:,} served vectors of {status.checked.matches:,} matches checked: "
+            f"{status.checked.wrong:,} differ, {status.checked.not_recomputed:,} cannot be made again",
+            highlight=False,
+        )
     for part in status.parts:
         if part.detail:
             err.print(f"{part.name}: {part.detail}", highlight=False)

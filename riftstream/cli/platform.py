@@ -9,11 +9,13 @@ from infra import stack
 from infra.progress import Progress, silent
 from riftstream.changes import Change
 from riftstream.cli import plan
+from riftstream.cli.quality import Checked, Quality, checked, qualities
 from riftstream.errors import RiftError
 from riftstream.settings import get_settings
 
 API_PORT = 8090
 ONLINE_STORE = "online-store"
+FEATURE_CHECK = "feature-check"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Status:
         jobs: Flink jobs that run, by name, with their state; empty where Flink does not answer.
         newest_feature_age_ms: Time since the newest feature vector was appended, ms.
         newest_prediction_age_ms: Time since the newest prediction was appended, ms.
+        features: How fresh and how whole the newest features of each view are, and how far from training.
+        checked: What the newest checks of served features said; None where there was none.
         problems: What could not be asked, as sentences.
     """
 
@@ -34,6 +38,8 @@ class Status:
     jobs: dict[str, str] = field(default_factory=dict)
     newest_feature_age_ms: int | None = None
     newest_prediction_age_ms: int | None = None
+    features: list[Quality] = field(default_factory=list)
+    checked: Checked | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -68,7 +74,10 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run."""
+    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run.
+
+    The check of features runs where the settings ask for it.
+    """
     from models.publish import install
 
     tell = progress or silent
@@ -76,6 +85,8 @@ def start_applications(progress: Progress | None = None) -> None:
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
     _start_online_store(tell)
+    if get_settings().check_features:
+        stack.up_app(FEATURE_CHECK, ["rift", "features", "check", "--follow"], progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
@@ -110,10 +121,24 @@ def status() -> Status:
     topics: list[Any] = []
     jobs: dict[str, str] = {}
     states = {part.name: part.state for part in parts}
+    features: list[Quality] = []
+    checks: Checked | None = None
     try:
         topics = topic_status(settings) if states.get("kafka") == "ready" else []
+        told = {topic.name for topic in topics if topic.records}
+        features = qualities(settings) if "feature-quality" in told else []
+        checks = checked(settings) if "feature-checks" in told else None
         jobs = running(settings) if states.get("jobmanager") == "ready" else {}
     except RiftError as error:
         problems.append(str(error))
     ages = {topic.name: topic.newest_age_ms for topic in topics}
-    return Status(parts, topics, jobs, ages.get("match-features"), ages.get("predictions"), problems)
+    return Status(
+        parts,
+        topics,
+        jobs,
+        ages.get("match-features"),
+        ages.get("predictions"),
+        features,
+        checks,
+        problems,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple, Self
 
 from riftstream.cli.live import TOPICS
@@ -77,13 +77,15 @@ class Feed:
         self.close()
 
 
-def kept(topic: str, settings: Settings | None = None, key: str | None = None) -> Iterator[Received]:
+def kept(
+    topic: str, settings: Settings | None = None, key: str | Collection[str] | None = None
+) -> Iterator[Received]:
     """Every record that a topic keeps, up to the end that it has now; bytes that are no record are left out.
 
     Args:
         topic: Topic to read.
         settings: Where Kafka and the registry are; the process's settings by default.
-        key: Only records with this key; all by default.
+        key: Only records with this key, or one of these; all by default.
     """
     subscriber = Subscriber(topic, settings, start="earliest", stop_at_end=True, skip_broken=True, key=key)
     with subscriber:

@@ -55,6 +55,7 @@ HISTORIES = (
     History("features.head_to_head", "team_form", "head_to_head", 365),
     # A patch or a season is over within a year.
     History("features.champion_meta", "champion_meta", "champion_meta", 365),
+    History("features.match_context", "match_summary", "match_context"),
 )
 
 
@@ -121,7 +122,12 @@ def register(features: typer.Typer) -> None:
     features.command("training-set")(_training_set)
 
 
-def _day(text: str) -> datetime:
+def day(text: str) -> datetime:
+    """Midnight UTC of a day as people write it.
+
+    Raises:
+        RiftError: It is no day.
+    """
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as cause:
@@ -144,7 +150,7 @@ def _backfill(
 
     Example: rift features backfill --from 2017-06-01 --to 2017-06-30 --table features.player_form
     """
-    since, until = _day(begin), _day(to) + timedelta(days=1)
+    since, until = day(begin), day(to) + timedelta(days=1)
     if until <= since:
         raise RiftError(f"{to} is before {begin}.")
     known = {history.table: history for history in HISTORIES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,24 @@ def test_a_view_that_changes_is_updated_and_one_that_goes_is_removed(
     assert told["feature view player_form"].startswith("remove")
     repo.apply(settings, repo.plan(settings))
     assert repo.plan(settings) == []
+
+
+def test_materializing_a_view_is_no_change_of_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from features.repo import definitions
+
+    repo.apply(settings, repo.plan(settings))
+    form = views.find_view("team_form")
+    registry = repo.store(settings).registry
+    until = datetime.now(UTC)
+    registered = registry.get_feature_view(form.name, views.PROJECT)
+    registry.apply_materialization(registered, views.PROJECT, until - timedelta(days=1), until)
+    # As another process declares it: Feast notes when the object was made.
+    monkeypatch.setitem(definitions.feature_views, form.name, definitions.view_of(form))
+    assert repo.plan(settings) == []
+    longer = dataclasses.replace(form, ttl=2 * form.ttl)
+    monkeypatch.setitem(definitions.feature_views, form.name, definitions.view_of(longer))
+    monkeypatch.setattr(repo, "declared", lambda: "changed")
+    assert [(c.name, c.detail) for c in repo.plan(settings)] == [("feature view team_form", "changes ttl")]
 
 
 def test_the_feast_command_line_sees_the_repository_as_it_is(

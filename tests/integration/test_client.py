@@ -8,7 +8,8 @@ import pytest
 import riftstream
 from riftstream.errors import SchemaError
 from riftstream.settings import Settings
-from tests.integration.tools import event, new_match, of_match, wait_for
+from streams.client import Subscriber, records_at
+from tests.integration.tools import event, new_match, of_match, send, wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -53,3 +54,18 @@ def test_a_bad_event_by_http_names_its_field_and_nothing_is_accepted(stack: Sett
     )
     assert answer.status_code == 422
     assert "game_time_ms" in answer.text
+
+
+def test_single_records_are_read_at_their_places_and_the_newest_by_number(stack: Settings) -> None:
+    match = new_match("places")
+    send(stack, *(event(match, n) for n in range(1, 31)))
+    with Subscriber("live-matches", stack, start="earliest", stop_at_end=True, key=match) as subscriber:
+        told = list(subscriber)
+    partition = told[0].partition
+    wanted = {told[number].offset for number in (2, 3, 29)}
+    found = list(records_at("live-matches", {partition: [*wanted, told[-1].offset + 10_000]}, stack))
+    assert {got.offset for got in found} == wanted
+    assert [got.record["ordinal"] for got in found] == [3, 4, 30]
+    with Subscriber("live-matches", stack, start=2, stop_at_end=True, skip_broken=True) as subscriber:
+        newest = [got.offset for got in subscriber if got.partition == partition]
+    assert newest == [told[-1].offset - 1, told[-1].offset]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.online import OnlineReader
 from features.training_set import Part, training_set
 from lakehouse.catalog import connect
 from riftstream.cli import training
@@ -152,6 +153,31 @@ def test_champion_rates_end_as_the_recomputation_does(stack: Settings, played: P
     until(lambda: newest() == expected, "all champion rates equal to the recomputation", patience=90)
 
 
+def test_the_context_of_each_match_is_in_the_online_store_as_each_team_sees_it(
+    stack: Settings, played: Played
+) -> None:
+    wanted: dict[tuple[str, str], list[Any]] = {}
+    for match in played.summaries:
+        shared = [match[name] for name in ("league", "season", "phase", "patch", "map_number")]
+        blue, red = match["blue_team"], match["red_team"]
+        wanted |= {
+            (match["match_id"], team): [opponent, side, *shared]
+            for team, opponent, side in ((blue, red, "blue"), (red, blue, "red"))
+            if team
+        }
+    assert len(wanted) > len(played.matches)
+    matches, teams = zip(*wanted, strict=True)
+    names = ("opponent", "side", "league", "season", "stage", "patch", "map_number")
+    reader = OnlineReader(stack)
+
+    def online() -> list[list[Any]]:
+        found = reader.get("match_context", {"match_id": matches[:500], "team": teams[:500]})
+        return [[row[name] for name in names] for row in found.rows]
+
+    until(lambda: online() == list(wanted.values())[:500], "contexts online", patience=90)
+    reader.close()
+
+
 def _in_lake(stack: Settings, table: str, matches: Iterable[str]) -> pa.Table:
     listed = ", ".join(f"'{match}'" for match in matches)
     return connect(stack).load_table(table).scan(row_filter=f"match_id IN ({listed})").to_arrow()
@@ -164,6 +190,7 @@ def _in_lake(stack: Settings, table: str, matches: Iterable[str]) -> pa.Table:
         ("match-features", "features.match_state"),
         ("player-performance", "features.player_window"),
         ("champion-meta", "features.champion_meta"),
+        ("match-context", "features.match_context"),
         ("match-results", "processed.match_results"),
         ("match-summaries", "processed.match_summaries"),
         ("player-games", "processed.player_games"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from infra import stack as local
+from lakehouse.catalog import connect
 from riftstream.cli import platform
 from riftstream.settings import Settings
 from streams.client import Producer
@@ -70,6 +71,23 @@ def _survives(settings: Settings, name: str, disturb: Callable[[], None]) -> Non
     expected = Counter(row["event_id"] for row in features)
     until(lambda: in_the_lake().total() >= total, "all events in raw.match_events", 60)
     assert in_the_lake() == expected, "each accepted event is in Iceberg exactly once"
+    _features_are_in_the_lake_once(settings, matches, expected)
+
+
+def _features_are_in_the_lake_once(settings: Settings, matches: list[str], expected: Counter[str]) -> None:
+    """``features_to_lake`` wrote the features of each event as one row, though the topic may repeat them."""
+    table = connect(settings).load_table("features.match_state")
+    listed = ", ".join(f"'{match}'" for match in matches)
+
+    def kept() -> Counter[str]:
+        table.refresh()
+        rows = table.scan(f"match_id IN ({listed})", selected_fields=("event_id",)).to_arrow()
+        return Counter(rows["event_id"].to_pylist())
+
+    until(
+        lambda: kept().total() >= expected.total(), "the features of all events in features.match_state", 90
+    )
+    assert kept() == expected
 
 
 @pytest.mark.usefixtures("healed")

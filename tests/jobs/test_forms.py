@@ -12,14 +12,15 @@ from typing import Any
 import orjson
 import pytest
 
-from jobs import ddl, history, session, sqlfile
+from jobs import history, session, sqlfile
 from riftstream.settings import Settings, get_settings
 from streams.avro import Record
-from streams.schemas import RecordSchema, for_topic
+from streams.schemas import for_topic
 from streams.sources import sample
 from streams.sources.lol_pro import LolPro
 from streams.sources.oracles_elixir import OraclesElixir
 from tests import recompute_forms as oracle
+from tests.jobs.tables import topic_of
 
 EVENTS = for_topic("live-matches")
 FIRST, BEHIND, STEP = 6_250, 6_750, 2
@@ -90,20 +91,6 @@ def expected(log: list[Record]) -> dict[str, list[Record]]:
     }
 
 
-def _topic(environment: Any, schema: RecordSchema, rows: Iterable[Record], folder: Path) -> None:
-    """Make a topic's table of rows in their order, as the stream has it."""
-    file = folder / f"{schema.topic}.jsonl"
-    file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    columns = [f"`{field.name}` {ddl.column_type(field)}" for field in schema.fields]
-    columns += ["decode_error STRING", "decode_detail STRING", "schema_id INT", "raw_value BYTES"]
-    columns += ["record_key BYTES", "log_order AS PROCTIME()"]
-    if not ddl.derived(schema):
-        columns += ["source_topic STRING", "source_partition INT", "source_offset BIGINT", "kafka_ms BIGINT"]
-        columns += ["kafka_time AS TO_TIMESTAMP_LTZ(kafka_ms, 3)", "ts AS TO_TIMESTAMP_LTZ(event_time, 3)"]
-    environment.execute_sql(f"""CREATE TEMPORARY TABLE {ddl.table_name(schema.topic)} ({", ".join(columns)})
-        WITH ('connector' = 'filesystem', 'path' = '{file.as_uri()}', 'format' = 'json')""")
-
-
 def _streamed(name: str, topic: str, rows: Iterable[Record], folder: Path) -> dict[str, list[Record]]:
     """What a job writes when it hears these rows, by the topic's table, in the order of the log."""
     job = sqlfile.load(name)
@@ -111,7 +98,7 @@ def _streamed(name: str, topic: str, rows: Iterable[Record], folder: Path) -> di
     environment = session.environment(
         session.LOCAL, options=job.settings | {"state.backend.type": backend, "parallelism.default": "1"}
     )
-    _topic(environment, for_topic(topic), rows, folder)
+    topic_of(environment, for_topic(topic), rows, folder)
     for statement in job.views.values():
         environment.execute_sql(statement)
     found = {}
@@ -191,6 +178,24 @@ def test_every_summary_on_the_stream_is_what_plain_python_says(
     found, wanted = _newest(streamed[table], table), _newest(expected[table], table)
     assert found.keys() == wanted.keys()
     assert [key for key, row in wanted.items() if found[key] != row] == []
+
+
+def test_the_context_of_a_match_is_told_at_its_start_to_each_team_that_has_a_name(
+    streamed: dict[str, list[Record]], log: list[Record]
+) -> None:
+    starts = {event["event_id"]: event for event in log if event["event_type"] == "MATCH_START"}.values()
+    wanted = {}
+    for event in starts:
+        shared = (event["league"], event["phase"], event["event_time"])
+        blue, red = event["blue_team"], event["red_team"]
+        for side, team, opponent in (("blue", blue, red), ("red", red, blue)):
+            if team:
+                wanted[event["match_id"], team] = (side, opponent, *shared)
+    names = ("side", "opponent", "league", "stage", "event_time")
+    found = {(r["match_id"], r["team"]): tuple(r[name] for name in names) for r in streamed["match_context"]}
+    assert found == wanted
+    assert len(streamed["match_context"]) == len(wanted)
+    assert len(wanted) == 2 * len(starts) - 1, "one team has no name"
 
 
 @pytest.mark.parametrize("table", ["player_stats", "team_form", "head_to_head"])

@@ -1,0 +1,402 @@
+"""Features as they were served against the same made again in batch: by hash, then by value.
+
+Every prediction names the hash of its feature vector and the place in the log that the vector covers. Here
+the events of whole matches are read from one snapshot of ``raw.match_events``, the job's own SQL makes their
+features anew in batch, and each vector is compared with the one that was served. Where hashes differ, the
+values that were served are read from ``match-features``, and ``feature-mismatches`` gets a record for each
+that is another. ``feature-checks`` gets one for each match.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from riftstream.errors import FeatureError
+from riftstream.settings import Settings
+from streams.avro import Record
+from streams.clock import now_ms
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+JOB, VIEW, FEATURE_VIEW = "match_pipeline", "features", "match_state"
+TOPIC, SERVED, RESULTS = "match-features", "predictions", "match-results"
+MISMATCHES, CHECKS = "feature-mismatches", "feature-checks"
+WHOLE = "*"
+"""Feature of a mismatch whose values are not known."""
+
+_LAKE_PATIENCE_S = 30.0
+_MOST_NAMED = 500
+"""Up to so many matches are named to Flink; of more, all matches of their time are made anew."""
+_MARGIN = timedelta(days=1)
+"""No match is longer: its events lie within a day of the predictions that are kept."""
+
+Place = tuple[int, int]
+"""Partition and offset of an event in live-matches."""
+
+
+@dataclass
+class Count:
+    """What came of one match; see ``FeatureCheck`` for the fields."""
+
+    vectors: int = 0
+    wrong: int = 0
+    not_recomputed: int = 0
+    not_served: int = 0
+
+
+@dataclass
+class Report:
+    """What came of a check.
+
+    Attributes:
+        matches: What came of each match.
+        mismatches: ``FeatureMismatch`` records, one a value that differs.
+        unchecked: Predictions that this check knows no way to compare, by why.
+        snapshot_id: Iceberg snapshot that was read; None where the table is empty.
+        seconds: How long it took.
+    """
+
+    matches: dict[str, Count]
+    mismatches: list[Record] = field(default_factory=list)
+    unchecked: dict[str, int] = field(default_factory=dict)
+    snapshot_id: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def by_feature(self) -> dict[str, int]:
+        """Values that differ, by feature, most first."""
+        return dict(Counter(record["feature"] for record in self.mismatches).most_common())
+
+    @property
+    def total(self) -> Count:
+        """The counts of all matches together."""
+        counts = self.matches.values()
+        return Count(
+            sum(one.vectors for one in counts),
+            sum(one.wrong for one in counts),
+            sum(one.not_recomputed for one in counts),
+            sum(one.not_served for one in counts),
+        )
+
+    @property
+    def equal(self) -> bool:
+        """Whether every vector that was served could be made again, and was the same."""
+        return not self.total.wrong and not self.total.not_recomputed
+
+
+class Again:
+    """Vectors that were made again.
+
+    Args:
+        rows: Rows of the view that made them, with their places.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows
+        partitions, offsets = (rows[name].to_pylist() for name in ("source_partition", "source_offset"))
+        self._row = {place: row for row, place in enumerate(zip(partitions, offsets, strict=True))}
+        self._matrices: dict[str, np.ndarray] = {}
+        self._hashes: dict[tuple[str, Place], str] = {}
+
+    @cached_property
+    def events(self) -> Counter[str]:
+        """How many events each match has."""
+        return Counter(self._rows["match_id"].to_pylist())
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._row
+
+    def sha256(self, service: str, place: Place) -> str:
+        """Hash of a service's vector after the event at a place."""
+        from models.vector import sha256
+
+        key = (service, place)
+        if key not in self._hashes:
+            self._hashes[key] = sha256(self._matrix(service)[self._row[place]], service)
+        return self._hashes[key]
+
+    def value(self, name: str, place: Place) -> Any:
+        """One feature after the event at a place."""
+        return self._rows[name][self._row[place]].as_py()
+
+    def _matrix(self, service: str) -> np.ndarray:
+        from models.vector import from_table
+
+        if service not in self._matrices:
+            self._matrices[service] = from_table(self._rows, features_of(service))
+        return self._matrices[service]
+
+
+def features_of(service: str) -> tuple[str, ...]:
+    """Names of a service's features where they are all of the view that is made again; empty where not.
+
+    Raises:
+        FeatureError: There is no such service.
+    """
+    from features.views import find_service
+
+    found = find_service(service)
+    return found.names if [view.name for view in found.views] == [FEATURE_VIEW] else ()
+
+
+def ended(settings: Settings, since: datetime | None = None, until: datetime | None = None) -> list[str]:
+    """Matches that ended, by the end events that ``match-results`` keeps, in the order of their ends.
+
+    Args:
+        settings: Where Kafka and the registry are.
+        since: Only ends at or after this time; None for no bound.
+        until: Only ends before this time; None for no bound.
+    """
+    from riftstream.cli.reading import kept
+
+    low, high = (None if bound is None else bound.timestamp() * 1000 for bound in (since, until))
+    ends = {
+        got.record["match_id"]: got.record["event_time"]
+        for got in kept(RESULTS, settings)
+        if (low is None or got.record["event_time"] >= low)
+        and (high is None or got.record["event_time"] < high)
+    }
+    return sorted(ends, key=lambda match: (ends[match], match))
+
+
+def check(
+    matches: Collection[str],
+    settings: Settings,
+    *,
+    job_file: Path | None = None,
+    publish: bool = True,
+) -> Report:
+    """Compare every vector that was served in predictions of some matches with the same made again.
+
+    One Flink job makes the features of all of them. What is compared is what ``predictions`` keeps.
+
+    Args:
+        matches: The matches; they need not have ended.
+        settings: Where everything is.
+        job_file: The SQL that makes features again; that of the job by default.
+        publish: Whether ``feature-mismatches`` and ``feature-checks`` are told.
+
+    Raises:
+        JobError: Flink could not run the SQL.
+        StackError: Kafka or the lake does not answer.
+    """
+    from jobs import sqlfile
+
+    begun = time.monotonic()
+    unchecked: Counter[str] = Counter()
+    served = list(_served(matches, settings, unchecked))
+    report = Report({match: Count() for match in matches}, unchecked=dict(unchecked))
+    if served:
+        job = sqlfile.load(JOB) if job_file is None else sqlfile.read(job_file)
+        text = (job.file or Path()).read_text()
+        report.snapshot_id = _snapshot(served, settings)
+        again = Again(_made_again(served, report.snapshot_id, job_file, settings))
+        _count(report, served, again)
+        differing = [one for one in served if differs(one, again)]
+        common = {
+            "snapshot_id": report.snapshot_id,
+            "job_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "checked_at": now_ms(),
+        }
+        report.mismatches = [one | common for one in mismatches(differing, again, settings)]
+        if publish:
+            _publish(report, common, settings)
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def _served(matches: Collection[str], settings: Settings, unchecked: Counter[str]) -> Iterator[Record]:
+    """Predictions of the matches, each vector of each once; why one is left out is counted."""
+    from riftstream.cli.reading import kept
+
+    seen = set()
+    for got in kept(SERVED, settings, matches):
+        one = got.record
+        identity = (one["prediction_id"], one["features_sha256"])
+        if identity in seen:
+            continue
+        seen.add(identity)
+        if why := _beyond(one):
+            unchecked[why] += 1
+        else:
+            yield one
+
+
+def _beyond(prediction: Record) -> str:
+    """Why the vector of a prediction cannot be made again from the log; empty where it can."""
+    service = prediction["feature_service"]
+    if prediction["match_id"] is None or prediction["source_offset"] < 0:
+        return "it names no place in the log"
+    try:
+        return "" if features_of(service) else f"{service} is more than {FEATURE_VIEW}"
+    except FeatureError:
+        return f"there is no feature service {service}"
+
+
+def _snapshot(served: Sequence[Record], settings: Settings) -> int | None:
+    """The newest snapshot of the lake's events, once it holds the newest event of each match that was served.
+
+    Where it does not for half a minute, the snapshot is taken as it is. None where nothing was ever written.
+    """
+    from lakehouse.catalog import connect
+    from lakehouse.tables import MATCH_EVENTS, load
+
+    newest: dict[str, Place] = {}
+    for one in served:
+        newest[one["match_id"]] = max(newest.get(one["match_id"], place(one)), place(one))
+    since, until = (moment.isoformat() for moment in _range(served))
+    within = f"event_time >= '{since}' AND event_time < '{until}'"
+    columns = ("source_partition", "source_offset")
+    table = load(connect(settings), MATCH_EVENTS)
+    deadline = time.monotonic() + _LAKE_PATIENCE_S
+    while True:
+        snapshot = table.current_snapshot()
+        if snapshot is not None:
+            rows = table.scan(within, columns, snapshot_id=snapshot.snapshot_id).to_arrow()
+            held = set(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+            if held.issuperset(newest.values()):
+                return int(snapshot.snapshot_id)
+        if time.monotonic() > deadline:
+            return None if snapshot is None else int(snapshot.snapshot_id)
+        time.sleep(1.0)
+        table.refresh()
+
+
+def _made_again(
+    served: Sequence[Record], snapshot_id: int | None, job_file: Path | None, settings: Settings
+) -> pa.Table:
+    """The features of all events of the matches, made again in batch: the view's rows with their places."""
+    from jobs.runner import run_batch
+
+    matches = {one["match_id"] for one in served}
+    since, until = (int(moment.timestamp() * 1000) for moment in _range(served))
+    return run_batch(
+        JOB,
+        VIEW,
+        matches=matches if len(matches) <= _MOST_NAMED else None,
+        since_ms=since,
+        until_ms=until,
+        snapshot_id=snapshot_id,
+        file=job_file,
+        settings=settings,
+    )
+
+
+def _range(served: Sequence[Record]) -> tuple[datetime, datetime]:
+    """Event times between which all events of the matches lie, since no match is longer than a day."""
+    times = [one["event_time"] for one in served]
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (min(times), max(times)))
+    return first - _MARGIN, last + _MARGIN
+
+
+def place(record: Record) -> Place:
+    """Place of the newest event that a record covers."""
+    return record["source_partition"], record["source_offset"]
+
+
+def _count(report: Report, served: Sequence[Record], again: Again) -> None:
+    """Enter what came of each match."""
+    told: dict[str, set[Place]] = defaultdict(set)
+    for one in served:
+        count = report.matches[one["match_id"]]
+        told[one["match_id"]].add(place(one))
+        count.vectors += 1
+        count.not_recomputed += place(one) not in again
+        count.wrong += differs(one, again)
+    for match, places in told.items():
+        held = sum(one in again for one in places)
+        report.matches[match].not_served = again.events[match] - held
+
+
+def differs(prediction: Record, again: Again) -> bool:
+    """Whether the vector of a prediction could be made again and is another, by its hash."""
+    at = place(prediction)
+    made = at in again and again.sha256(prediction["feature_service"], at)
+    return bool(made) and made != prediction["features_sha256"]
+
+
+def mismatches(served: Sequence[Record], again: Again, settings: Settings) -> list[Record]:
+    """A ``FeatureMismatch`` for each value that differs, without what is common to a check.
+
+    Args:
+        served: Predictions whose vectors differ.
+        again: The vectors made again.
+        settings: Where Kafka and the registry are.
+    """
+    from streams.client import records_at
+
+    wanted: dict[int, set[int]] = defaultdict(set)
+    for one in served:
+        if one["feature_offset"] is not None:
+            wanted[one["feature_partition"]].add(one["feature_offset"])
+    held = (
+        {(got.partition, got.offset): got.record for got in records_at(TOPIC, wanted, settings)}
+        if wanted
+        else {}
+    )
+    found = []
+    for one in served:
+        vector = held.get((one["feature_partition"], one["feature_offset"]))
+        for feature, said, made in compare(one, vector, again):
+            found.append(_mismatch(one, feature, said, made, again))
+    return found
+
+
+def compare(prediction: Record, vector: Record | None, again: Again) -> list[tuple[str, Any, Any]]:
+    """Features that differ, each with the value that was served and the one that was made again.
+
+    Args:
+        prediction: The prediction.
+        vector: The record of ``match-features`` that it was made of; None where it is not kept.
+        again: The vectors made again.
+    """
+    from models.vector import from_records, sha256
+
+    service = prediction["feature_service"]
+    names = features_of(service)
+    if vector is None or sha256(from_records([vector], names)[0], service) != prediction["features_sha256"]:
+        return [(WHOLE, None, None)]
+    values = ((name, vector[name], again.value(name, place(prediction))) for name in names)
+    return [(name, said, made) for name, said, made in values if said != made]
+
+
+def _mismatch(prediction: Record, feature: str, said: Any, made: Any, again: Again) -> Record:
+    passed_on = (
+        *("match_id", "prediction_id", "event_id", "game_time_ms", "event_time", "source_partition"),
+        *("source_offset", "feature_service", "feature_partition", "feature_offset"),
+    )
+    return {name: prediction[name] for name in passed_on} | {
+        "feature": feature,
+        "served": None if said is None else str(said),
+        "recomputed": None if made is None else str(made),
+        "served_sha256": prediction["features_sha256"],
+        "recomputed_sha256": again.sha256(prediction["feature_service"], place(prediction)),
+        "served_at": prediction["as_of"],
+    }
+
+
+def _publish(report: Report, common: Mapping[str, Any], settings: Settings) -> None:
+    """Tell ``feature-mismatches`` and ``feature-checks``.
+
+    Raises:
+        DeliveryError: Kafka did not take them.
+    """
+    from streams.client import Producer
+
+    if report.mismatches:
+        with Producer(settings, topic=MISMATCHES) as producer:
+            producer.send_batch(report.mismatches)
+    with Producer(settings, topic=CHECKS) as producer:
+        for match, count in report.matches.items():
+            if count.vectors:
+                producer.send({"match_id": match, **vars(count), **common})
