@@ -103,17 +103,17 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
     """
     for _ in range(_COMMITS):
         table = load(catalog, name)
-        fitted = _fitted(rows, table.schema().as_arrow())
-        fitted = fitted.filter(_arrow_range(since, until))
+        new = fitted(rows, table.schema().as_arrow())
+        new = new.filter(_arrow_range(since, until))
         try:
-            table.overwrite(fitted, overwrite_filter=_range(since, until))
+            table.overwrite(new, overwrite_filter=_range(since, until))
         except CommitFailedException:
             continue
-        return int(fitted.num_rows)
+        return int(new.num_rows)
     raise StackError(f"Others changed {name} at each of {_COMMITS} attempts to write it.", "Try again.")
 
 
-def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Rows with the columns of a table, in their order and types."""
     columns = []
     for field in schema:

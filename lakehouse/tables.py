@@ -114,7 +114,7 @@ class TableSpec:
 
     Attributes:
         name: ``namespace.table``.
-        topic: Topic whose record gives the columns; empty where ``schemas/lake`` holds the table's own record.
+        topic: Topic whose record gives the columns; empty where ``schemas/lake`` holds the table's own.
         extra: Columns after those of the record.
         partition: Pairs of transform (``day``, ``month`` or ``identity``) and column.
         sort: Columns that rewrites sort by, ascending.
