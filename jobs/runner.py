@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -168,6 +169,7 @@ def _submit(
                 memory = _recall(settings, name)
                 memory.job_ids.append(job_id)
                 _remember(settings, name, memory)
+                _tell_lineage(settings, next(job for job in jobs if job.name == name), job_id)
     for answer in answers:
         if "error" in answer:
             raise JobError(answer["error"], answer["hint"])
@@ -350,6 +352,25 @@ def run_tables(
     }
     files = _session(settings or get_settings(), "tables", request)
     return {table: pq.read_table(one, memory_map=True) for table, one in files.items()}
+
+
+def _tell_lineage(settings: Settings, job: sqlfile.Job, job_id: str) -> None:
+    """Tell that a job of the cluster began: what it reads and writes."""
+    from jobs.lineage import flows_of
+    from streams.lineage import Data, emit
+
+    flows = flows_of(job)
+    topics = dict.fromkeys(topic for flow in flows for topic in flow.topics)
+    tables = dict.fromkeys(table for flow in flows for table in flow.tables)
+    read = [*(Data(name, table=False) for name in topics), *map(Data, tables)]
+    emit(
+        settings,
+        "START",
+        str(UUID(job_id)),
+        job.name,
+        read,
+        [Data(flow.target, table=flow.table) for flow in flows],
+    )
 
 
 def _address(target: str, settings: Settings) -> str:

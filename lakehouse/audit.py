@@ -1,8 +1,8 @@
 """Audits: Great Expectations suites, one a table, run on the rows of a branch before they are published.
 
-A suite is a file, ``lakehouse/suites/TABLE.json``, in Great Expectations' own form. Its ``meta`` holds the columns
-that name a row (``keys``), columns that are made for the audit (``made``: SQL by name), and the queries whose
-answers stand for ``{"$PARAMETER": ...}`` (``parameters``), in DuckDB's SQL over:
+A suite is a file, ``lakehouse/suites/TABLE.json``, in Great Expectations' own form. Its ``meta`` holds the
+columns that name a row (``keys``), columns that are made for the audit (``made``: SQL by name), and the
+queries whose answers stand for ``{"$PARAMETER": ...}`` (``parameters``), in DuckDB's SQL over:
 
 =================== =======================================================================================
 ``batch``           The rows that are audited.
@@ -11,7 +11,7 @@ answers stand for ``{"$PARAMETER": ...}`` (``parameters``), in DuckDB's SQL over
 ``source.X``        What the log says of the run's matches (``lakehouse/suites/source.sql``).
 =================== =======================================================================================
 
-An expectation's ``meta`` may say ``why`` it must hold, and ``names``: a query that names the rows behind a count.
+An expectation's ``meta`` may say ``why`` it must hold, and ``names``: a query for the rows behind a count.
 """
 
 from __future__ import annotations

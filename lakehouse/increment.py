@@ -39,7 +39,7 @@ class Increment:
 
 
 def since_snapshot(catalog: Catalog, after: int | None) -> Increment:
-    """Matches of which events were appended after a snapshot; all where that is None or is not known any more.
+    """Matches of which events were appended after a snapshot; all where that is None or not known any more.
 
     Files that were put together by maintenance hold no new events, and are not looked at.
 

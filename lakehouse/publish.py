@@ -1,7 +1,7 @@
 """Write, audit, publish: rows land on a branch of their table, and main is set to it once they are audited.
 
-A branch begins at main. Publishing is a fast-forward: it fails where main has moved since, and then the work is
-done anew, so that nobody's rows are lost. Readers of main see all of a batch or nothing of it.
+A branch begins at main. Publishing is a fast-forward: it fails where main has moved since, and then the work
+is done anew, so that nobody's rows are lost. Readers of main see all of a batch or nothing of it.
 """
 
 from __future__ import annotations

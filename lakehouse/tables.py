@@ -219,6 +219,19 @@ TABLES = (
 )
 
 
+def spec(name: str) -> TableSpec:
+    """A table of ours as it shall be.
+
+    Raises:
+        SchemaError: There is none of this name.
+    """
+    found = next((one for one in TABLES if one.name == name), None)
+    if found is None:
+        names = ", ".join(one.name for one in TABLES)
+        raise SchemaError(f"There is no table {name}.", f"There are {names}.")
+    return found
+
+
 def plan(settings: Settings, tables: Iterable[TableSpec] = TABLES) -> list[Change]:
     """What has to be done so that the catalog holds these tables.
 

@@ -2,7 +2,7 @@
 
 Each ``schemas/avro/*.avsc`` holds one record, with the topic that carries it (``topic``) and the field that
 is its key (``key``) as attributes beside the Avro ones (Avro 1.12 specification, "Schema Declaration").
-Records that no topic carries but a table of the lake holds are ``schemas/lake/*.avsc``: ``table`` for ``topic``.
+Records that no topic carries but a table of the lake holds are ``schemas/lake/*.avsc``, with ``table``.
 """
 
 from __future__ import annotations
