@@ -17,6 +17,7 @@ An expectation's ``meta`` may say ``why`` it must hold, and ``names``: a query f
 from __future__ import annotations
 
 import json
+import re
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -185,7 +186,7 @@ def audit(
             table = load(catalog, one.name)
             begin = time.perf_counter()
             rows = _rows(catalog, one.name, branch, tables[one.name], one.columns)
-            checked, failures = _validate(context, engine, one, rows, run_id)
+            checked, failures = _validate(context, engine, one, rows, run_id, source is not None)
             snapshot = table.snapshot_by_name(branch) or table.current_snapshot()
             done.append(
                 Audit(
@@ -306,17 +307,23 @@ def _context(settings: Settings) -> FileDataContext:
 
 
 def _validate(
-    context: FileDataContext, engine: duckdb.DuckDBPyConnection, one: Suite, rows: pa.Table, run_id: str
+    context: FileDataContext,
+    engine: duckdb.DuckDBPyConnection,
+    one: Suite,
+    rows: pa.Table,
+    run_id: str,
+    reconciled: bool,
 ) -> tuple[int, list[str]]:
-    """How many expectations were checked, and what failed."""
+    """How many expectations were checked, and what failed; without a source nothing is reconciled with it."""
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
 
     engine.register("batch", rows)
-    parameters = {name: _answer(engine, query) for name, query in one.parameters.items()}
+    known = {name: query for name, query in one.parameters.items() if reconciled or not _of_source(query)}
+    parameters = {name: _answer(engine, query) for name, query in known.items()}
     made = "".join(f', {expression} AS "{name}"' for name, expression in one.made.items())
     frame = engine.sql(f"SELECT *{made} FROM batch").to_arrow_table().to_pandas()  # noqa: S608
-    expectations = [dict(expectation) for expectation in one.expectations]
+    expectations = [dict(expectation) for expectation in one.expectations if _needs(expectation) <= set(known)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kept = context.suites.add_or_update(gx.ExpectationSuite(name=one.name, expectations=expectations))
@@ -336,6 +343,16 @@ def _validate(
     failed = [_sentence(engine, found) for found in result.results if not found.success]
     engine.unregister("batch")
     return len(result.results), failed
+
+
+def _of_source(query: str) -> bool:
+    """Whether a query speaks of the log, or of the matches that it told."""
+    return "source." in query or re.search(r"(?<![.\w])matches\b", query) is not None
+
+
+def _needs(expectation: Mapping[str, Any]) -> set[str]:
+    """Parameters that an expectation waits for."""
+    return {one["$PARAMETER"] for one in expectation["kwargs"].values() if isinstance(one, dict)}
 
 
 def _answer(engine: duckdb.DuckDBPyConnection, query: str) -> Any:

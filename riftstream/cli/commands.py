@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
+from lakehouse.cli_lake import lake
 from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, training, watch
+from riftstream.cli import lake as lake_commands
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -26,6 +28,7 @@ def register(app: typer.Typer) -> None:
         part.register(app)
     for part in (lineage, training):
         part.register(features)
+    lake_commands.register(lake)
 
 
 def _up(

@@ -2,8 +2,8 @@
 
 A run takes the matches of which events came since the last one, makes their rows anew from all of their
 events (``jobs/batch/processed.sql``), and puts them in the place of the old ones on a branch of each table.
-Only when all suites pass is main set to the branches. So it can be stopped anywhere and run again, and running
-it twice changes nothing. How far it came is a property of the table that is published last.
+Only when all suites pass is main set to the branches. So it can be stopped anywhere and run again, and
+running it twice changes nothing. How far it came is a property of the table that is published last.
 """
 
 from __future__ import annotations

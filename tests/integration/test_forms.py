@@ -214,8 +214,7 @@ def test_a_backfill_puts_the_same_history_in_the_place_of_what_the_stream_wrote(
     events = sum(match["source_offset"] >= 0 for match in played.summaries)
     until(
         lambda: (
-            len(set(_in_lake(stack, "raw.match_summaries", played.matches)["match_id"].to_pylist()))
-            == events
+            len(set(_in_lake(stack, "raw.match_summaries", played.matches)["match_id"].to_pylist())) == events
         ),
         "all matches in the lake",
     )
