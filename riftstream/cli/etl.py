@@ -130,6 +130,7 @@ class _Run:
         self.branch = f"{PREFIX}{self.run_id}"
         many = came.matches is None or len(came.matches) > _MANY
         self.matches: set[str] | None = None if many else set(came.matches or ())
+        self.since, self.until = came.since, came.until
         self.landed: list[str] = []
 
     def run(self, *, forward: bool) -> Ran:
@@ -164,15 +165,18 @@ class _Run:
 
     def _make(self, folder: Path) -> dict[str, pa.Table]:
         """The rows of the matches that changed, and of those that turn out to be the same matches."""
+        from pyiceberg.expressions import In
+
         from jobs import runner
 
+        if self.matches is not None:
+            self._reach(self._known(In("match_id", self.matches)))  # type: ignore[call-arg, misc]
         attempt = 0
         while True:
             attempt += 1
             (at := folder / str(attempt)).mkdir()
-            count = "all" if self.matches is None else len(self.matches)
-            self.tell(f"making rows of {count} matches")
-            since, until = self._range()
+            self.tell(f"making rows of {'all' if self.matches is None else len(self.matches)} matches")
+            since, until = self._around()
             rows = runner.run_tables(
                 JOB,
                 at,
@@ -182,37 +186,40 @@ class _Run:
                 snapshot_id=self.came.snapshot_id,
                 settings=self.settings,
             )
-            more = self._linked(rows[MATCHES])
-            if self.matches is None or not more:
+            if self.matches is None or not self._reach(self._same(rows[MATCHES])):
                 return rows
-            self.matches |= more
 
-    def _range(self) -> tuple[datetime | None, datetime | None]:
+    def _around(self) -> tuple[datetime | None, datetime | None]:
         """Event times that can matter: partitions of others are not read."""
-        came = self.came
-        if self.matches is None or came.since is None or came.until is None:
+        if self.matches is None or self.since is None or self.until is None:
             return None, None
-        return came.since - _AROUND, came.until + _AROUND
+        return self.since - _AROUND, self.until + _AROUND
 
-    def _linked(self, made: pa.Table) -> set[str]:
-        """Ids of matches in the lake that are matches of this run under another id, and are not in it."""
-        from pyiceberg.expressions import In, Or
+    def _reach(self, known: pa.Table) -> bool:
+        """Take in matches of the lake that belong to this run; gives whether anything is new."""
+        before = (self.matches, self.since, self.until)
+        for row in known.to_pylist():
+            self.matches = (self.matches or set()) | {row["match_id"], *(row["match_ids"] or ())}
+            self.since = min(self.since or row["started"], row["started"])
+            self.until = max(self.until or row["event_time"], row["event_time"])
+        return before != (self.matches, self.since, self.until)
 
-        if self.matches is None:
-            return set()
-        drafts = set(made["draft"].to_pylist())
-        known = self._known(Or(In("match_id", self.matches), In("draft", drafts)) if drafts else None)  # type: ignore[call-arg, misc]
-        linked = {one for ids in known["match_ids"].to_pylist() for one in ids or ()}
-        return linked - self.matches
+    def _same(self, made: pa.Table) -> pa.Table:
+        """Matches in the lake that may be one with a match of this run: the same draft, about the same time."""
+        from pyiceberg.expressions import And, GreaterThanOrEqual, In, LessThan
 
-    def _known(self, rows: BooleanExpression | None) -> pa.Table:
-        from pyiceberg.expressions import In
+        since, until = self._around()
+        condition: BooleanExpression = In("draft", set(made["draft"].to_pylist()) or {""})  # type: ignore[call-arg, misc]
+        if since is not None and until is not None:
+            begin = GreaterThanOrEqual("event_time", since.isoformat())  # type: ignore[call-arg, misc]
+            condition = And(condition, begin, LessThan("event_time", until.isoformat()))  # type: ignore[call-arg, misc]
+        return self._known(condition)
 
+    def _known(self, rows: BooleanExpression) -> pa.Table:
         from lakehouse.tables import load
 
-        condition = In("match_id", self.matches or set()) if rows is None else rows  # type: ignore[call-arg, misc]
-        columns = ("match_id", "match_ids", "league", "blue_team", "red_team")
-        return load(self.catalog, MATCHES).scan(row_filter=condition, selected_fields=columns).to_arrow()
+        columns = ("match_id", "match_ids", "started", "event_time", "league", "blue_team", "red_team")
+        return load(self.catalog, MATCHES).scan(row_filter=rows, selected_fields=columns).to_arrow()
 
     def _land(self, rows: dict[str, pa.Table]) -> dict[str, BooleanExpression]:
         """Write the rows to branches; gives which rows of each table are this run's."""
@@ -237,9 +244,11 @@ class _Run:
 
     def _pairs(self, series: pa.Table) -> set[str]:
         """Teams that met in matches of this run, as they are now and as they were."""
+        from pyiceberg.expressions import In
+
         old = [
             "|".join((*sorted((row["blue_team"], row["red_team"])), row["league"] or ""))
-            for row in self._known(None).to_pylist()
+            for row in self._known(In("match_id", self.matches or {""})).to_pylist()  # type: ignore[call-arg, misc]
             if row["blue_team"] and row["red_team"]
         ]
         return {*series["pair"].to_pylist(), *old} or {""}
@@ -267,7 +276,7 @@ class _Run:
         condition: BooleanExpression = AlwaysTrue()
         if self.matches is not None:
             condition = In("match_id", self.matches)  # type: ignore[call-arg, misc]
-            since, until = self._range()
+            since, until = self._around()
             if since is not None and until is not None:
                 begin = GreaterThanOrEqual("event_time", since.isoformat())  # type: ignore[call-arg, misc]
                 end = LessThan("event_time", until.isoformat())  # type: ignore[call-arg, misc]
