@@ -205,7 +205,7 @@ class _Run:
         return before != (self.matches, self.since, self.until)
 
     def _same(self, made: pa.Table) -> pa.Table:
-        """Matches in the lake that may be one with a match of this run: the same draft, about the same time."""
+        """Matches in the lake that may be one with a match of this run: the same draft, about one time."""
         from pyiceberg.expressions import And, GreaterThanOrEqual, In, LessThan
 
         since, until = self._around()

@@ -85,9 +85,9 @@ def _tables() -> str:
     parts = [
         "# Tables\n",
         _NOTE,
-        "Iceberg tables, format version 2, Parquet with zstd. Any column may be null where the engine is "
-        "asked; what must be there is checked by the jobs and by the table's audit. `rift lake describe` shows "
-        "a table as it is, `rift lake lineage` where it comes from.\n",
+        "Iceberg tables, format version 2, Parquet with zstd. To engines any column may be null; what must "
+        "be there is checked by the jobs and by the table's audit. `rift lake describe` shows a table as it is, "
+        "`rift lake lineage` where it comes from.\n",
         "| table | written by | a row is |",
         "|---|---|---|",
     ]

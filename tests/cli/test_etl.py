@@ -319,9 +319,8 @@ def test_a_defect_is_stopped_before_anyone_sees_it(
     result = CliRunner().invoke(gather(), ["lake", "etl", "--full"])
     assert isinstance(result.exception, audit.AuditError)
     assert snapshots(catalog) == before
-    failures = [
-        f"{one['table_name']} {text}" for one in audit.last(catalog).values() for text in one["failures"]
-    ]
+    last = audit.last(catalog)
+    failures = [f"{name} {text}" for name, one in last.items() for text in one["failures"]]
     assert any(table in text and told in text for text in failures), failures
     assert not last[table]["published"]
     kept = {(one.table, one.name) for one in branches(catalog)}
