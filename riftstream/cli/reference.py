@@ -86,8 +86,8 @@ def _tables() -> str:
         "# Tables\n",
         _NOTE,
         "Iceberg tables, format version 2, Parquet with zstd. To engines any column may be null; what must "
-        "be there is checked by the jobs and by the table's audit. `rift lake describe` shows a table as it is, "
-        "`rift lake lineage` where it comes from.\n",
+        "be there is checked by the jobs and by the table's audit. `rift lake describe` shows a table as it "
+        "is, `rift lake lineage` where it comes from.\n",
         "| table | written by | a row is |",
         "|---|---|---|",
     ]
