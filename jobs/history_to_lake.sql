@@ -382,23 +382,23 @@ FROM scoped_models;
 
 CREATE TEMPORARY VIEW model_quality_rows AS
 SELECT
-  r.model_name, r.model_version, r.`scope` AS league, q.`minute`, q.matches, q.predictions, q.brier, q.log_loss, q.ece,
+  r.model_name, r.model_version, r.`scope` AS league, q.`minute`, q.`matches`, q.predictions, q.brier, q.log_loss, q.ece,
   r.ended AS event_time, r.clock_ms AS game_time_ms, r.source_partition, r.source_offset
 FROM rolling AS r
-CROSS JOIN UNNEST(r.minutes_told) AS q (`minute`, matches, predictions, brier, log_loss, ece);
+CROSS JOIN UNNEST(r.minutes_told) AS q (`minute`, `matches`, predictions, brier, log_loss, ece);
 
 INSERT INTO model_quality (
-  model_name, model_version, league, `minute`, matches, predictions, brier, log_loss, ece, event_time, game_time_ms,
+  model_name, model_version, league, `minute`, `matches`, predictions, brier, log_loss, ece, event_time, game_time_ms,
   source_partition, source_offset)
 SELECT
-  model_name, model_version, league, `minute`, matches, predictions, brier, log_loss, ece, event_time, game_time_ms,
+  model_name, model_version, league, `minute`, `matches`, predictions, brier, log_loss, ece, event_time, game_time_ms,
   source_partition, source_offset
 FROM model_quality_rows;
 
 INSERT INTO lake.predictions.model_quality (
-  model_name, model_version, league, `minute`, matches, predictions, brier, log_loss, ece, event_time, game_time_ms,
+  model_name, model_version, league, `minute`, `matches`, predictions, brier, log_loss, ece, event_time, game_time_ms,
   source_partition, source_offset)
 SELECT
-  model_name, model_version, league, `minute`, matches, predictions, brier, log_loss, ece,
+  model_name, model_version, league, `minute`, `matches`, predictions, brier, log_loss, ece,
   TO_TIMESTAMP_LTZ(event_time, 3), game_time_ms, source_partition, source_offset
 FROM model_quality_rows;

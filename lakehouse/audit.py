@@ -31,15 +31,14 @@ import duckdb
 import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
 from infra.locks import file_lock
+from lakehouse.commits import append
 from lakehouse.publish import MAIN
-from lakehouse.scan import fitted
 from lakehouse.sql import table_names
 from lakehouse.tables import AUDITS, load
-from riftstream.errors import RiftError, StackError
+from riftstream.errors import RiftError
 from riftstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ NAMED = 20
 """Rows that a failure names at most."""
 KEPT = 20
 """Validations of each table that the data docs keep."""
-
-_COMMITS = 5
 
 log = structlog.get_logger()
 
@@ -238,14 +235,7 @@ def record(catalog: Catalog, audits: Iterable[Audit], *, published: bool) -> Non
         }
         for one in audits
     ]
-    for _ in range(_COMMITS):
-        table = load(catalog, AUDITS)
-        try:
-            table.append(fitted(pa.Table.from_pylist(rows), table.schema().as_arrow()))
-        except CommitFailedException:
-            continue
-        return
-    raise StackError(f"Others changed {AUDITS} at each of {_COMMITS} attempts to write it.", "Try again.")
+    append(catalog, AUDITS, pa.Table.from_pylist(rows))
 
 
 def last(catalog: Catalog) -> dict[str, dict[str, Any]]:
@@ -323,7 +313,7 @@ def _validate(
     parameters = {name: _answer(engine, query) for name, query in known.items()}
     made = "".join(f', {expression} AS "{name}"' for name, expression in one.made.items())
     frame = engine.sql(f"SELECT *{made} FROM batch").to_arrow_table().to_pandas()  # noqa: S608
-    expectations = [dict(expectation) for expectation in one.expectations if _needs(expectation) <= set(known)]
+    expectations = [dict(asked) for asked in one.expectations if _needs(asked) <= set(known)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kept = context.suites.add_or_update(gx.ExpectationSuite(name=one.name, expectations=expectations))

@@ -19,8 +19,8 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
-from lakehouse.scan import fitted
-from lakehouse.tables import TABLES, load
+from lakehouse.commits import optimistic
+from lakehouse.tables import TABLES, fitted, load
 from riftstream.errors import StackError
 
 MAIN = "main"
@@ -79,22 +79,23 @@ def land(
     sort = next((spec.sort for spec in TABLES if spec.name == name), ())
     sorted_rows = fitted(rows, schema).sort_by([(column, "ascending") for column in sort])
     try:
-        if table.current_snapshot() is None:
-            # A branch needs a snapshot to begin at.
-            table.append(schema.empty_table())
-        begin = table.current_snapshot()
-        if begin is None or branch in table.refs():
-            raise Moved(f"{name} cannot have a branch {branch}.", "Another run writes to it.")
-        table.manage_snapshots().create_branch(begin.snapshot_id, branch).commit()
-        with warnings.catch_warnings():
-            # Rows of matches that are new stand for none.
-            warnings.filterwarnings("ignore", message="Delete operation did not match any records")
-            table.overwrite(
-                sorted_rows,
-                overwrite_filter=replaced,
-                branch=branch,
-                snapshot_properties=dict(properties or {}),
-            )
+        with optimistic():
+            if table.current_snapshot() is None:
+                # A branch needs a snapshot to begin at.
+                table.append(schema.empty_table())
+            begin = table.current_snapshot()
+            if begin is None or branch in table.refs():
+                raise Moved(f"{name} cannot have a branch {branch}.", "Another run writes to it.")
+            table.manage_snapshots().create_branch(begin.snapshot_id, branch).commit()
+            with warnings.catch_warnings():
+                # Rows of matches that are new stand for none.
+                warnings.filterwarnings("ignore", message="Delete operation did not match any records")
+                table.overwrite(
+                    sorted_rows,
+                    overwrite_filter=replaced,
+                    branch=branch,
+                    snapshot_properties=dict(properties or {}),
+                )
     except CommitFailedException as cause:
         raise Moved(f"{name} was changed by others while {branch} was begun.", "Run it again.") from cause
     return load(catalog, name).refs()[branch].snapshot_id
@@ -124,7 +125,7 @@ def publish(catalog: Catalog, name: str, branch: str, properties: Mapping[str, s
     if main is not None and main.snapshot_id not in line:
         raise Moved(f"{name} was changed by others since {branch} was begun.", "Run it again.")
     try:
-        with table.transaction() as change:
+        with optimistic(), table.transaction() as change:
             if properties:
                 change.set_properties(dict(properties))
             ManageSnapshots(change).set_current_snapshot(ref_name=branch).remove_branch(branch).commit()
@@ -141,7 +142,8 @@ def discard(catalog: Catalog, name: str, branch: str) -> None:
     """
     table = load(catalog, name)
     _head(table, name, branch)
-    table.manage_snapshots().remove_branch(branch).commit()
+    with optimistic():
+        table.manage_snapshots().remove_branch(branch).commit()
 
 
 def branches(catalog: Catalog) -> list[Branch]:

@@ -308,6 +308,24 @@ def event_ids(matches: Iterable[str], settings: Settings | None = None) -> list[
     return list(rows.column("event_id").to_pylist())
 
 
+def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows with the columns of a table, in their order and types.
+
+    Columns that the rows lack become null; timestamps may be ms since the Unix epoch.
+    """
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        if field.name not in rows.column_names:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+        elif pa.types.is_timestamp(field.type) and pa.types.is_integer(rows.schema.field(field.name).type):
+            columns.append(rows.column(field.name).cast(pa.timestamp("ms", "UTC")).cast(field.type))
+        else:
+            columns.append(rows.column(field.name).cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
 def load(catalog: Catalog, name: str) -> Table:
     """A table that must be there.
 

@@ -79,7 +79,7 @@ FROM (
 JOIN paths AS p ON p.draft = m.draft AND p.playing = m.playing
 WHERE m.place = 1;
 
-INSERT INTO lake.processed.matches (
+INSERT INTO lake.processed.`matches` (
   match_id, match_ids, sources, started, event_time, game_time_ms, duration_ms, source, league, season, phase, patch,
   map_number, blue_team, red_team, winner, winning_team, blue_players, red_players, blue_champions, red_champions,
   blue_bans, red_bans, kills_blue, kills_red, towers_blue, towers_red, inhibitors_blue, inhibitors_red, dragons_blue,
@@ -175,7 +175,7 @@ SELECT * FROM (
     CONCAT_WS('|', LEAST(blue_team, red_team), GREATEST(blue_team, red_team), COALESCE(league, '')) AS pair,
     match_id, EPOCH_MILLIS(started) AS started, EPOCH_MILLIS(event_time) AS event_time, league, season, phase,
     map_number, LEAST(blue_team, red_team) AS team_a, GREATEST(blue_team, red_team) AS team_b, winning_team
-  FROM lake.processed.matches
+  FROM lake.processed.`matches`
   WHERE blue_team <> '' AND red_team <> '' AND blue_team <> red_team)
 WHERE pair IN (SELECT pair FROM paired) AND match_id NOT IN (SELECT match_id FROM drafted);
 

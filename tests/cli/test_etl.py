@@ -18,7 +18,7 @@ from jobs import runner
 from lakehouse import audit
 from lakehouse.catalog import connect
 from lakehouse.publish import branches, discard
-from lakehouse.scan import fitted
+from lakehouse.tables import fitted
 from riftstream.cli import etl as module
 from riftstream.cli import gather
 from riftstream.cli.etl import TABLES, Ran, etl
@@ -274,6 +274,35 @@ def test_only_what_changed_is_made_anew_and_a_match_by_two_paths_is_one(
     everything = {name: sorted(map(str, rows(catalog, name))) for name in TABLES}
     etl(settings, full=True)
     assert {name: sorted(map(str, rows(catalog, name))) for name in TABLES} == everything
+
+
+def test_a_run_that_is_cut_off_anywhere_is_made_good_by_the_next(
+    catalog: Catalog, settings: Settings, first: tuple[Ran, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lakehouse import publish
+
+    etl(settings, full=True)
+    whole = {name: sorted(map(str, rows(catalog, name))) for name in TABLES}
+    real, done = publish.publish, []
+
+    def two_and_no_more(*arguments: Any, **more: Any) -> int:
+        done.append(arguments[1])
+        if len(done) > 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **more)
+
+    made = {name: catalog.load_table(name).scan().to_arrow() for name in TABLES}
+    without_first = made | {name: table.slice(0, 0) for name, table in made.items() if name != TABLES[-1]}
+    monkeypatch.setattr(runner, "run_tables", lambda *arguments, **more: without_first)
+    monkeypatch.setattr(audit, "audit", lambda *arguments, **more: [])
+    monkeypatch.setattr(publish, "publish", two_and_no_more)
+    with pytest.raises(KeyboardInterrupt):
+        etl(settings, full=True)
+    assert branches(catalog) == []
+    assert rows(catalog, TABLES[0]) == []
+    monkeypatch.undo()
+    etl(settings, full=True)
+    assert {name: sorted(map(str, rows(catalog, name))) for name in TABLES} == whole
 
 
 def _set(table: pa.Table, column: str, values: Callable[[list[Any]], list[Any]]) -> pa.Table:

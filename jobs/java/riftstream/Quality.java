@@ -31,7 +31,7 @@ import org.apache.flink.table.functions.AggregateFunction;
         output =
                 @DataTypeHint(
                         value =
-                                "ARRAY<ROW<`minute` INT, matches BIGINT, predictions BIGINT, brier DOUBLE,"
+                                "ARRAY<ROW<`minute` INT, `matches` BIGINT, predictions BIGINT, brier DOUBLE,"
                                         + " log_loss DOUBLE, ece DOUBLE>>",
                         bridgedTo = ArrayData.class))
 public final class Quality extends AggregateFunction<ArrayData, Quality.Matches> {
