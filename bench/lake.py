@@ -158,13 +158,10 @@ def audit_cost(settings: Settings, matches: list[list[Record]]) -> dict[str, Any
     from riftstream.cli.etl import etl
 
     stages: dict[str, float] = {}
-    last = ["", time.perf_counter()]
+    told: list[tuple[str, float]] = []
 
     def tell(text: str) -> None:
-        now = time.perf_counter()
-        if last[0]:
-            stages[last[0]] = stages.get(last[0], 0.0) + now - float(last[1])
-        last[:] = [text.split()[0], now]  # type: ignore[list-item]
+        told.append((text.split()[0], time.perf_counter()))
 
     with _own_lake(settings) as own:
         events = _fill(connect(own), matches)
@@ -172,6 +169,8 @@ def audit_cost(settings: Settings, matches: list[list[Record]]) -> dict[str, Any
         ran = etl(own, tell=tell)
         tell("end")
         seconds = time.perf_counter() - begin
+    for (stage, at), (_, until) in itertools.pairwise(told):
+        stages[stage] = stages.get(stage, 0.0) + until - at
     return {
         "matches": len(matches),
         "events": events,

@@ -42,7 +42,7 @@ from riftstream.errors import RiftError
 from riftstream.settings import Settings
 
 if TYPE_CHECKING:
-    from great_expectations.data_context import FileDataContext
+    from great_expectations.data_context.data_context.file_data_context import FileDataContext
 
 FOLDER = Path(__file__).parent / "suites"
 NAMED = 20

@@ -73,10 +73,13 @@ def emit(
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
     from openlineage.client.facet_v2 import error_message_run
+    from openlineage.client.transport import Transport
     from openlineage.client.transport.file import FileConfig, FileTransport
     from openlineage.client.transport.http import HttpConfig, HttpTransport
 
-    facets = {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "SQL")} if error else {}
+    facets: dict[str, Any] = (
+        {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "SQL")} if error else {}
+    )
     event = RunEvent(
         eventType=RunState[state],
         eventTime=datetime.now(UTC).isoformat(),
@@ -88,7 +91,7 @@ def emit(
     )
     file = events_file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
-    listeners = [FileTransport(FileConfig(log_file_path=str(file), append=True))]
+    listeners: list[Transport] = [FileTransport(FileConfig(log_file_path=str(file), append=True))]
     if settings.openlineage_url:
         listeners.append(HttpTransport(HttpConfig(settings.openlineage_url, retry={"total": 1})))
     for transport in listeners:
@@ -153,9 +156,7 @@ def _output(settings: Settings, data: Data) -> OutputDataset:
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
-    told = (
-        {}
-        if data.row_count is None
-        else {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(data.row_count)}
-    )
+    told: dict[str, Any] = {}
+    if data.row_count is not None:
+        told["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(data.row_count)
     return OutputDataset(_namespace(settings, data), data.name, told, facets=_facets(data))

@@ -170,7 +170,7 @@ class _Run:
         from jobs import runner
 
         if self.matches is not None:
-            self._reach(self._known(In("match_id", self.matches)))  # type: ignore[call-arg, misc]
+            self._reach(self._known(In("match_id", self.matches)))  # type: ignore[call-arg]
         attempt = 0
         while True:
             attempt += 1
@@ -209,10 +209,10 @@ class _Run:
         from pyiceberg.expressions import And, GreaterThanOrEqual, In, LessThan
 
         since, until = self._around()
-        condition: BooleanExpression = In("draft", set(made["draft"].to_pylist()) or {""})  # type: ignore[call-arg, misc]
+        condition: BooleanExpression = In("draft", set(made["draft"].to_pylist()) or {""})  # type: ignore[call-arg]
         if since is not None and until is not None:
-            begin = GreaterThanOrEqual("event_time", since.isoformat())  # type: ignore[call-arg, misc]
-            condition = And(condition, begin, LessThan("event_time", until.isoformat()))  # type: ignore[call-arg, misc]
+            begin = GreaterThanOrEqual("event_time", since.isoformat())  # type: ignore[call-arg]
+            condition = And(condition, begin, LessThan("event_time", until.isoformat()))  # type: ignore[call-arg]
         return self._known(condition)
 
     def _known(self, rows: BooleanExpression) -> pa.Table:
@@ -232,9 +232,9 @@ class _Run:
             if self.matches is None:
                 which[name] = AlwaysTrue()
             elif name == SERIES:
-                which[name] = In("pair", self._pairs(rows[SERIES]))  # type: ignore[call-arg, misc]
+                which[name] = In("pair", self._pairs(rows[SERIES]))  # type: ignore[call-arg]
             else:
-                which[name] = In("match_id", self.matches)  # type: ignore[call-arg, misc]
+                which[name] = In("match_id", self.matches)  # type: ignore[call-arg]
         properties = {"riftstream.run": self.run_id, PROGRESS: str(self.came.snapshot_id)}
         for name in TABLES:
             self.tell(f"writing {name}")
@@ -248,7 +248,7 @@ class _Run:
 
         old = [
             "|".join((*sorted((row["blue_team"], row["red_team"])), row["league"] or ""))
-            for row in self._known(In("match_id", self.matches or {""})).to_pylist()  # type: ignore[call-arg, misc]
+            for row in self._known(In("match_id", self.matches or {""})).to_pylist()  # type: ignore[call-arg]
             if row["blue_team"] and row["red_team"]
         ]
         return {*series["pair"].to_pylist(), *old} or {""}
@@ -275,11 +275,11 @@ class _Run:
 
         condition: BooleanExpression = AlwaysTrue()
         if self.matches is not None:
-            condition = In("match_id", self.matches)  # type: ignore[call-arg, misc]
+            condition = In("match_id", self.matches)  # type: ignore[call-arg]
             since, until = self._around()
             if since is not None and until is not None:
-                begin = GreaterThanOrEqual("event_time", since.isoformat())  # type: ignore[call-arg, misc]
-                end = LessThan("event_time", until.isoformat())  # type: ignore[call-arg, misc]
+                begin = GreaterThanOrEqual("event_time", since.isoformat())  # type: ignore[call-arg]
+                end = LessThan("event_time", until.isoformat())  # type: ignore[call-arg]
                 condition = And(condition, begin, end)
         columns = ("event_id", "match_id", "event_type", "source", "source_offset")
         lists = ("blue_players", "red_players", "blue_bans", "red_bans")

@@ -179,7 +179,7 @@ def test_the_parts_of_a_match_agree_with_it(catalog: Catalog, first: tuple[Ran, 
         for place, champion in enumerate(match[f"{side}_bans"] or (), 1)
         if champion
     }
-    ends = {}
+    ends: dict[str, int] = {}
     for event in log.events:
         if event["event_type"] in ("MATCH_END", "REMAKE"):
             ends.setdefault(event["match_id"], event["source_offset"])

@@ -86,7 +86,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     _table(environment, "match-results", ends, folder)
     for name in ("match_results_rows", "predictions_rows", "said_and_done", "settled", "outcomes", OUTCOMES):
         environment.execute_sql(JOB.views[name])
-    return session.written(environment, OUTCOMES, folder / "written").to_pylist()
+    told: list[Record] = session.written(environment, OUTCOMES, folder / "written").to_pylist()
+    return told
 
 
 def test_every_prediction_of_a_completed_match_has_its_outcome_once(told: list[Record]) -> None:
