@@ -77,9 +77,9 @@ def emit(
     from openlineage.client.transport.file import FileConfig, FileTransport
     from openlineage.client.transport.http import HttpConfig, HttpTransport
 
-    facets: dict[str, Any] = (
-        {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "SQL")} if error else {}
-    )
+    facets: dict[str, Any] = {}
+    if error:
+        facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(error, "SQL")
     event = RunEvent(
         eventType=RunState[state],
         eventTime=datetime.now(UTC).isoformat(),

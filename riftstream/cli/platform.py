@@ -14,6 +14,7 @@ from riftstream.settings import get_settings
 
 API_PORT = 8090
 ONLINE_STORE = "online-store"
+ETL_MINUTES = 60
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run."""
+    """Start the prediction loop, the online store's writer, the ETL and the HTTP API, or what does not run."""
     from models.publish import install
 
     tell = progress or silent
@@ -76,6 +77,7 @@ def start_applications(progress: Progress | None = None) -> None:
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
     _start_online_store(tell)
+    stack.up_app("etl", ["rift", "lake", "etl", "--every", str(ETL_MINUTES)], progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
