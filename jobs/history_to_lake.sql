@@ -1,4 +1,4 @@
--- history_to_lake: every record of the finished topics, once, as history; outcomes of predictions, and quality of models.
+-- history_to_lake: every record of the finished topics, once, as history; outcomes of predictions; models' quality.
 --
 -- Reads:    match-features, player-performance, player-stats, team-form, head-to-head, champion-meta,
 --           match-results, match-summaries, player-games, predictions, dead-letters
@@ -302,8 +302,8 @@ CREATE TEMPORARY VIEW said_and_done AS
 SELECT
   match_id, prediction_id, model_name, model_version, event_time, game_time_ms, probability,
   CAST(NULL AS STRING) AS status, CAST(NULL AS STRING) AS winner, CAST(NULL AS STRING) AS league,
-  CAST(NULL AS BIGINT) AS ended, CAST(NULL AS BIGINT) AS clock_ms, CAST(NULL AS INT) AS end_partition,
-  CAST(NULL AS BIGINT) AS end_offset, log_order
+  CAST(NULL AS BIGINT) AS ended, CAST(NULL AS BIGINT) AS clock_ms, CAST(NULL AS INT) AS ended_partition,
+  CAST(NULL AS BIGINT) AS ended_offset, log_order
 FROM predictions_rows
 WHERE subject_type = 'match' AND match_id IS NOT NULL AND probability IS NOT NULL
 UNION ALL
@@ -318,7 +318,7 @@ SELECT
   match_id, log_order,
   SETTLE(
     prediction_id, model_name, model_version, event_time, game_time_ms, probability, status, winner, league, ended,
-    clock_ms, end_partition, end_offset) OVER (
+    clock_ms, ended_partition, ended_offset) OVER (
     PARTITION BY match_id ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS s
 FROM said_and_done;
 
@@ -326,7 +326,7 @@ CREATE TEMPORARY VIEW outcomes AS
 SELECT
   match_id, log_order, s.winner AS winner, s.league AS league, s.ended AS ended, s.clock_ms AS clock_ms,
   s.source_partition AS source_partition, s.source_offset AS source_offset, s.predictions AS predictions,
-  s.models AS models
+  s.versions AS versions
 FROM settled
 WHERE CARDINALITY(s.predictions) > 0;
 
@@ -358,7 +358,7 @@ SELECT
   m.model_name, m.model_version, o.league, o.match_id, o.winner, m.minutes, m.probabilities, o.ended, o.clock_ms,
   o.source_partition, o.source_offset, o.log_order
 FROM outcomes AS o
-CROSS JOIN UNNEST(o.models) AS m (model_name, model_version, minutes, probabilities);
+CROSS JOIN UNNEST(o.versions) AS m (model_name, model_version, minutes, probabilities);
 
 CREATE TEMPORARY VIEW scoped_models AS
 SELECT
@@ -382,8 +382,8 @@ FROM scoped_models;
 
 CREATE TEMPORARY VIEW model_quality_rows AS
 SELECT
-  r.model_name, r.model_version, r.`scope` AS league, q.`minute`, q.`matches`, q.predictions, q.brier, q.log_loss, q.ece,
-  r.ended AS event_time, r.clock_ms AS game_time_ms, r.source_partition, r.source_offset
+  r.model_name, r.model_version, r.`scope` AS league, q.`minute`, q.`matches`, q.predictions, q.brier, q.log_loss,
+  q.ece, r.ended AS event_time, r.clock_ms AS game_time_ms, r.source_partition, r.source_offset
 FROM rolling AS r
 CROSS JOIN UNNEST(r.minutes_told) AS q (`minute`, `matches`, predictions, brier, log_loss, ece);
 

@@ -14,6 +14,8 @@
 
 SET 'parallelism.default' = '2';
 SET 'table.local-time-zone' = 'UTC';
+-- Each view that several INSERTs use is planned once and runs once.
+SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 
 CREATE TEMPORARY VIEW told AS
 SELECT match_id, COUNT(DISTINCT event_id) AS events
@@ -61,7 +63,7 @@ FROM spaced;
 CREATE TEMPORARY VIEW paths AS
 SELECT
   draft, playing, ARRAY_SORT(ARRAY_AGG(match_id)) AS match_ids,
-  ARRAY_SORT(ARRAY_AGG(DISTINCT COALESCE(source, 'unknown'))) AS sources
+  ARRAY_SORT(ARRAY_DISTINCT(ARRAY_AGG(COALESCE(source, 'unknown')))) AS sources
 FROM played
 GROUP BY draft, playing;
 

@@ -127,6 +127,8 @@ def _etl(
 
     Example: rift lake etl
     """
+    from pyiceberg.exceptions import RESTError
+
     from riftstream.cli.etl import etl
 
     if full and (since or until):
@@ -137,7 +139,8 @@ def _etl(
             with err.status("looking what came") as status:
                 ran = etl(since=since, until=until, full=full, tell=status.update)
             _show_run(ran, json)
-        except RiftError as error:
+        except (RiftError, RESTError, OSError) as error:
+            # A store that is away for a moment, or rows that do not pass, are no reason to give up.
             if every is None:
                 raise
             err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)

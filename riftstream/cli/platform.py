@@ -69,7 +69,7 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer, the ETL and the HTTP API, or what does not run."""
+    """Start the prediction loop, the online store's writer, the lake's ETL and the HTTP API, if need be."""
     from models.publish import install
 
     tell = progress or silent

@@ -36,7 +36,7 @@ import org.apache.flink.table.functions.AggregateFunction;
                                 "ROW<winner STRING, league STRING, ended BIGINT, clock_ms BIGINT, source_partition INT,"
                                         + " source_offset BIGINT, predictions ARRAY<ROW<prediction_id STRING,"
                                         + " model_name STRING, model_version STRING, event_time BIGINT,"
-                                        + " game_time_ms BIGINT, probability DOUBLE>>, models ARRAY<ROW<"
+                                        + " game_time_ms BIGINT, probability DOUBLE>>, versions ARRAY<ROW<"
                                         + "model_name STRING, model_version STRING, minutes ARRAY<INT>,"
                                         + " probabilities ARRAY<DOUBLE>>>>",
                         bridgedTo = RowData.class))
