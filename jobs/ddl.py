@@ -43,6 +43,8 @@ FUNCTIONS = {
     "LINE_UP": "riftstream.LineUp",
     "FORM": "riftstream.Form",
     "CHAMPION_COUNTS": "riftstream.ChampionCounts",
+    "SETTLE": "riftstream.Settle",
+    "QUALITY": "riftstream.Quality",
 }
 
 _TYPES = {

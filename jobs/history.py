@@ -42,7 +42,7 @@ class Chosen:
         matches: Only these match ids; None for all.
         since_ms: Only events at or after this event time (ms since the Unix epoch); None for no bound.
         until_ms: Only events before this event time.
-        snapshot_id: Iceberg snapshot of the lake's table; None for the newest.
+        snapshot_id: Iceberg snapshot of ``raw.match_events`` that is read; None for the newest.
     """
 
     matches: Collection[str] | None = None
@@ -67,9 +67,29 @@ def from_lake(schema: RecordSchema, settings: Settings, chosen: Chosen = ALL) ->
     ]
     table = f"{ddl.CATALOG}.`raw`.match_events"
     if chosen.snapshot_id is not None:
-        table += f" /*+ OPTIONS('snapshot-id'='{chosen.snapshot_id}') */"
+        table += f" /*+ OPTIONS('snapshot-id' = '{chosen.snapshot_id}') */"
     query = f"SELECT {', '.join(columns)} FROM {table}{_where(chosen)}"  # noqa: S608
     return Rows((ddl.catalog(settings),), query)
+
+
+def fullest(rows: Rows) -> Rows:
+    """The same events, each match as one source tells it.
+
+    Where a source tells a match from MATCH_START to its end, only the events of the source that does so with
+    the most events are left: a match that came live and again in a batch would else count everything twice.
+    Where none does, all events are left.
+    """
+    sources = f"""SELECT match_id, COALESCE(source, '') AS teller,
+          MAX(CASE WHEN event_type = 'MATCH_START' THEN 1 ELSE 0 END)
+            * MAX(CASE WHEN event_type IN ('MATCH_END', 'REMAKE') THEN 1 ELSE 0 END) AS whole,
+          COUNT(DISTINCT event_id) AS told
+        FROM ({rows.query}) GROUP BY match_id, COALESCE(source, '')"""  # noqa: S608
+    first = f"""SELECT match_id, teller, whole, ROW_NUMBER() OVER (
+          PARTITION BY match_id ORDER BY whole DESC, told DESC, teller) AS place FROM ({sources})"""  # noqa: S608
+    query = f"""SELECT e.* FROM ({rows.query}) AS e
+      JOIN ({first}) AS f ON f.match_id = e.match_id
+      WHERE f.place = 1 AND (f.whole = 0 OR f.teller = COALESCE(e.source, ''))"""  # noqa: S608
+    return Rows(rows.setup, query)
 
 
 def from_file(schema: RecordSchema, file: Path, chosen: Chosen, folder: Path) -> Rows:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -168,6 +169,7 @@ def _submit(
                 memory = _recall(settings, name)
                 memory.job_ids.append(job_id)
                 _remember(settings, name, memory)
+                _tell_lineage(settings, next(job for job in jobs if job.name == name), job_id)
     for answer in answers:
         if "error" in answer:
             raise JobError(answer["error"], answer["hint"])
@@ -304,6 +306,76 @@ def run_batch(
         }
         _session(settings, "batch", request)
         return pq.read_table(rows, memory_map=out is not None)
+
+
+def run_tables(
+    name: str,
+    folder: Path,
+    *,
+    matches: Collection[str] | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    snapshot_id: int | None = None,
+    options: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> dict[str, pa.Table]:
+    """Run a batch job over ``raw.match_events`` and give the rows of each table that it writes.
+
+    It runs on a Flink of its own in a process of its own, and inserts nothing: the rows are for who audits
+    and publishes them.
+
+    Args:
+        name: The job: ``jobs/batch/NAME.sql``.
+        folder: Empty folder that takes the rows as Parquet, on which the tables given lie.
+        matches: Only these match ids; None for all.
+        since_ms: Only events at or after this event time (ms since the Unix epoch).
+        until_ms: Only events before this event time.
+        snapshot_id: Iceberg snapshot of ``raw.match_events`` to read; None for the newest.
+        options: Flink options.
+        settings: Where everything is; the process's settings by default.
+
+    Returns:
+        The rows by table, for example ``processed.matches``. Times are ms since the Unix epoch.
+
+    Raises:
+        JobError: There is no such job, or Flink could not run it.
+    """
+    import pyarrow.parquet as pq
+
+    file = sqlfile.BATCH / f"{name}.sql"
+    if not file.is_file():
+        known = ", ".join(sorted(one.stem for one in sqlfile.BATCH.glob("*.sql")))
+        raise JobError(f"There is no batch job {name}.", f"There are: {known}.")
+    request = {
+        "file": str(file),
+        "folder": str(folder.resolve()),
+        "matches": sorted(matches) if matches is not None else None,
+        "since_ms": since_ms,
+        "until_ms": until_ms,
+        "snapshot_id": snapshot_id,
+        "options": dict(options or {}),
+    }
+    files = _session(settings or get_settings(), "tables", request)
+    return {table: pq.read_table(one, memory_map=True) for table, one in files.items()}
+
+
+def _tell_lineage(settings: Settings, job: sqlfile.Job, job_id: str) -> None:
+    """Tell that a job of the cluster began: what it reads and writes."""
+    from jobs.lineage import flows_of
+    from streams.lineage import Data, emit
+
+    flows = flows_of(job)
+    topics = dict.fromkeys(topic for flow in flows for topic in flow.topics)
+    tables = dict.fromkeys(table for flow in flows for table in flow.tables)
+    read = [*(Data(name, table=False) for name in topics), *map(Data, tables)]
+    emit(
+        settings,
+        "START",
+        str(UUID(job_id)),
+        job.name,
+        read,
+        [Data(flow.target, table=flow.table) for flow in flows],
+    )
 
 
 def _address(target: str, settings: Settings) -> str:

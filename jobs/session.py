@@ -205,6 +205,50 @@ def batch(
         raise _job_error(job.name, cause) from cause
 
 
+def batch_all(
+    job: sqlfile.Job,
+    schema: RecordSchema,
+    rows: Rows,
+    *,
+    environment: TableEnvironment,
+    folder: Path,
+) -> dict[str, pa.Table]:
+    """What a batch job would insert into each of its tables, from a finished set of events.
+
+    Nothing is inserted: who publishes the rows decides where they go.
+
+    Args:
+        job: The job; it reads live-matches, and may read tables of the lake.
+        schema: Record of live-matches.
+        rows: The events.
+        environment: A table environment in batch mode, on this machine.
+        folder: Empty folder that Flink may write into.
+
+    Returns:
+        The rows by table, without the catalog's name. Times are ms since the Unix epoch.
+
+    Raises:
+        JobError: Flink could not run it.
+    """
+    try:
+        for statement in rows.setup:
+            environment.execute_sql(statement)
+        environment.execute_sql(ddl.batch_source(schema, rows.query))
+        for statement in job.views.values():
+            environment.execute_sql(statement)
+        views = {}
+        for target in job.targets:
+            name = target.removeprefix(f"{ddl.CATALOG}.")
+            views[name.replace(".", "__")] = view = f"into_{name.replace('.', '__')}"
+            environment.execute_sql(f"CREATE TEMPORARY VIEW {view} AS {job.rows_of(target)}")
+        found = written_all(environment, views, folder)
+    except JobError:
+        raise
+    except Exception as cause:
+        raise _job_error(job.name, cause) from cause
+    return {name.replace("__", "."): table for name, table in found.items()}
+
+
 def _declare_history(
     environment: TableEnvironment, job: sqlfile.Job, schema: RecordSchema, rows: Rows
 ) -> None:
@@ -235,19 +279,47 @@ def written(environment: TableEnvironment, view: str, folder: Path) -> pa.Table:
     Returns:
         The rows by their place in the log, where the view tells it. Times are ms since the Unix epoch.
     """
+    return written_all(environment, {"rows": view}, folder)["rows"]
+
+
+def written_all(environment: TableEnvironment, views: Mapping[str, str], folder: Path) -> dict[str, pa.Table]:
+    """As ``written``, for several views in one run of Flink, in which what they share is done once.
+
+    Args:
+        environment: A table environment on this machine; in streaming mode the views must come to an end.
+        views: The views by the names under which their rows are given.
+        folder: Empty folder.
+    """
+    for statement in ddl.folder_catalog("written", folder):
+        environment.execute_sql(statement)
+    statements = environment.create_statement_set()
+    for name, view in views.items():
+        query = f"SELECT {', '.join(_columns(environment, view))} FROM {view}"  # noqa: S608
+        environment.execute_sql(f"CREATE TABLE written.batch.`{name}` ({_declared(environment, query)})")
+        statements.add_insert_sql(f"INSERT INTO written.batch.`{name}` {query}")
+    statements.execute().wait()
+    environment.execute_sql("DROP CATALOG written")
+    return {name: _read(folder / "batch" / name) for name in views}
+
+
+def _declared(environment: TableEnvironment, query: str) -> str:
+    """The columns of a query as a table declares them."""
+    columns = environment.sql_query(query)._j_table.getResolvedSchema().getColumns()
+    return ", ".join(
+        f"`{column.getName()}` {column.getDataType().getLogicalType().copy(True).asSerializableString()}"
+        for column in columns
+    )
+
+
+def _read(folder: Path) -> pa.Table:
+    """The rows of a table that Flink wrote into a folder."""
     import pyarrow.dataset as dataset
     from pyiceberg.io.pyarrow import schema_to_pyarrow
     from pyiceberg.table import StaticTable
 
-    for statement in ddl.folder_catalog("written", folder):
-        environment.execute_sql(statement)
-    query = f"SELECT {', '.join(_columns(environment, view))} FROM {view}"  # noqa: S608
-    environment.execute_sql(f"CREATE TABLE written.batch.`rows` AS {query}").wait()
-    environment.execute_sql("DROP CATALOG written")
-    table_folder = folder / "batch" / "rows"
-    newest = max((table_folder / "metadata").glob("v*.metadata.json"), key=_version)
+    newest = max((folder / "metadata").glob("v*.metadata.json"), key=_version)
     schema = schema_to_pyarrow(StaticTable.from_metadata(newest.as_uri()).schema())
-    files = sorted(map(str, (table_folder / "data").rglob("*.parquet")))
+    files = sorted(map(str, (folder / "data").rglob("*.parquet")))
     table: pa.Table = dataset.dataset(files, format="parquet").to_table() if files else schema.empty_table()
     order = [name for name in ("source_partition", "source_offset") if name in table.column_names]
     return table.sort_by([(name, "ascending") for name in order]) if order else table
@@ -348,6 +420,26 @@ def _answer_batch(request: dict[str, Any], settings: Settings) -> str:
     return str(request["out"])
 
 
+def _answer_tables(request: dict[str, Any], settings: Settings) -> dict[str, str]:
+    import pyarrow.parquet as pq
+
+    job = sqlfile.read(Path(request["file"]))
+    schema = for_topic(history.TOPIC)
+    chosen = history.Chosen(
+        request["matches"], request["since_ms"], request["until_ms"], request["snapshot_id"]
+    )
+    rows = history.fullest(history.from_lake(schema, settings, chosen))
+    options = {**job.settings, **_BATCH, "pipeline.name": job.name, **request["options"]}
+    table_environment = environment(LOCAL, batch=True, options=options, logs=settings.home / "logs")
+    folder = Path(request["folder"])
+    tables = batch_all(job, schema, rows, environment=table_environment, folder=folder / "flink")
+    files = {}
+    for name, table in tables.items():
+        files[name] = str(folder / f"{name}.parquet")
+        pq.write_table(table, files[name], compression="zstd")
+    return files
+
+
 def _only_source(job: sqlfile.Job) -> RecordSchema:
     """The record of the one topic that a job reads; batch mode puts history in its place."""
     read = [
@@ -358,7 +450,7 @@ def _only_source(job: sqlfile.Job) -> RecordSchema:
     return read[0]
 
 
-_ANSWERS = {"submit": _answer_submit, "batch": _answer_batch}
+_ANSWERS = {"submit": _answer_submit, "batch": _answer_batch, "tables": _answer_tables}
 
 
 if __name__ == "__main__":

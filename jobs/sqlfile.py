@@ -18,6 +18,8 @@ from riftstream.errors import JobError
 from streams import schemas
 
 FOLDER = Path(__file__).parent
+BATCH = FOLDER / "batch"
+"""Jobs that come to an end: no stream submits them, ``rift lake etl`` runs them."""
 HEADINGS = ("Reads", "Writes", "Keeps", "Promises")
 BEGINS_WITH = "From"
 

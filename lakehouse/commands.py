@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lakehouse.cli_lake import lake
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import RiftError
 from riftstream.settings import get_settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add this room's commands to ``rift``."""
     app.command("sql")(_sql)
+    app.add_typer(lake, name="lake")
 
 
 def _sql(

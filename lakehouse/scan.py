@@ -18,8 +18,9 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
+from lakehouse.commits import optimistic
 from lakehouse.sql import dataset_of
-from lakehouse.tables import load
+from lakehouse.tables import fitted, load
 from riftstream.errors import StackError
 
 if TYPE_CHECKING:
@@ -103,27 +104,15 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
     """
     for _ in range(_COMMITS):
         table = load(catalog, name)
-        fitted = _fitted(rows, table.schema().as_arrow())
-        fitted = fitted.filter(_arrow_range(since, until))
+        new = fitted(rows, table.schema().as_arrow())
+        new = new.filter(_arrow_range(since, until))
         try:
-            table.overwrite(fitted, overwrite_filter=_range(since, until))
+            with optimistic():
+                table.overwrite(new, overwrite_filter=_range(since, until))
         except CommitFailedException:
             continue
-        return int(fitted.num_rows)
+        return int(new.num_rows)
     raise StackError(f"Others changed {name} at each of {_COMMITS} attempts to write it.", "Try again.")
-
-
-def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Rows with the columns of a table, in their order and types."""
-    columns = []
-    for field in schema:
-        if field.name not in rows.column_names:
-            columns.append(pa.nulls(rows.num_rows, field.type))
-        elif pa.types.is_timestamp(field.type) and pa.types.is_integer(rows.schema.field(field.name).type):
-            columns.append(rows.column(field.name).cast(pa.timestamp("ms", "UTC")).cast(field.type))
-        else:
-            columns.append(rows.column(field.name).cast(field.type))
-    return pa.table(columns, schema=schema)
 
 
 def _range(since: datetime | None, until: datetime | None) -> str | BooleanExpression:

@@ -36,13 +36,16 @@ from lakehouse.catalog import connect
 from riftstream.changes import Change
 from riftstream.errors import SchemaError, StackError
 from riftstream.settings import Settings
-from streams.schemas import Field, for_topic
+from streams.schemas import Field, RecordSchema, for_table, for_topic
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KIND = "table"
 MATCH_EVENTS = "raw.match_events"
+AUDITS = "audits.runs"
+PROCESSED = (("month", "event_time"), ("identity", "league"))
+"""How the processed tables are partitioned; see docs/decisions/0086."""
 
 _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
     "string": StringType,
@@ -111,22 +114,27 @@ class TableSpec:
 
     Attributes:
         name: ``namespace.table``.
-        topic: Topic whose record gives the columns.
+        topic: Topic whose record gives the columns; empty where ``schemas/lake`` holds the table's own.
         extra: Columns after those of the record.
         partition: Pairs of transform (``day``, ``month`` or ``identity``) and column.
         sort: Columns that rewrites sort by, ascending.
     """
 
     name: str
-    topic: str
+    topic: str = ""
     extra: tuple[Field, ...] = ()
     partition: tuple[tuple[str, str], ...] = ()
     sort: tuple[str, ...] = ()
 
     @property
+    def record(self) -> RecordSchema:
+        """The record whose fields are the first columns."""
+        return for_topic(self.topic) if self.topic else for_table(self.name)
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """All columns in order."""
-        return for_topic(self.topic).fields + self.extra
+        return self.record.fields + self.extra
 
     @property
     def schema(self) -> Schema:
@@ -151,7 +159,7 @@ class TableSpec:
     def properties(self) -> dict[str, str]:
         """Table properties that are kept as they stand here."""
         return {
-            "comment": for_topic(self.topic).doc,
+            "comment": self.record.doc,
             "write.format.default": "parquet",
             "write.parquet.compression-codec": "zstd",
             "write.distribution-mode": "none",
@@ -170,21 +178,59 @@ TABLES = (
         sort=("match_id", "source_partition", "source_offset"),
     ),
     *(
-        TableSpec(name, topic, LOG, partition=(("month", "event_time"),), sort=sort)
-        for name, topic, sort in (
-            ("processed.match_results", "match-results", ("match_id",)),
-            ("processed.match_summaries", "match-summaries", ("match_id",)),
-            ("processed.player_games", "player-games", ("player_id", "event_time")),
-            ("features.match_state", "match-features", ("match_id", "event_time")),
-            ("features.player_window", "player-performance", ("player_id", "event_time")),
-            ("features.player_form", "player-stats", ("player_id", "event_time")),
-            ("features.team_form", "team-form", ("team", "event_time")),
-            ("features.head_to_head", "head-to-head", ("pair", "event_time")),
-            ("features.champion_meta", "champion-meta", ("champion", "event_time")),
-            ("features.match_context", "match-context", ("match_id", "event_time")),
+        TableSpec(name, topic, LOG, partition=(("month", time),), sort=sort)
+        for name, topic, time, sort in (
+            ("raw.match_results", "match-results", "event_time", ("match_id",)),
+            ("raw.match_summaries", "match-summaries", "event_time", ("match_id",)),
+            ("raw.player_games", "player-games", "event_time", ("player_id", "event_time")),
+            ("raw.dead_letters", "dead-letters", "first_seen", ("source_topic", "source_offset")),
+            ("features.match_state", "match-features", "event_time", ("match_id", "event_time")),
+            ("features.player_window", "player-performance", "event_time", ("player_id", "event_time")),
+            ("features.player_form", "player-stats", "event_time", ("player_id", "event_time")),
+            ("features.team_form", "team-form", "event_time", ("team", "event_time")),
+            ("features.head_to_head", "head-to-head", "event_time", ("pair", "event_time")),
+            ("features.champion_meta", "champion-meta", "event_time", ("champion", "event_time")),
+            ("features.match_context", "match-context", "event_time", ("match_id", "event_time")),
+            ("predictions.predictions", "predictions", "event_time", ("match_id", "game_time_ms")),
         )
     ),
+    TableSpec(
+        "predictions.prediction_outcomes",
+        partition=(("month", "event_time"),),
+        sort=("match_id", "game_time_ms"),
+    ),
+    TableSpec(
+        "predictions.model_quality",
+        "model-quality",
+        partition=(("month", "event_time"),),
+        sort=("model_name", "model_version", "minute"),
+    ),
+    *(
+        TableSpec(f"processed.{name}", partition=PROCESSED, sort=sort)
+        for name, sort in (
+            ("matches", ("match_id",)),
+            ("player_games", ("player_id", "event_time")),
+            ("team_games", ("team", "event_time")),
+            ("bans", ("champion", "event_time")),
+            ("objectives", ("match_id", "game_time_ms")),
+            ("series", ("pair", "started")),
+        )
+    ),
+    TableSpec(AUDITS, partition=(("month", "event_time"),), sort=("table_name", "event_time")),
 )
+
+
+def spec(name: str) -> TableSpec:
+    """A table of ours as it shall be.
+
+    Raises:
+        SchemaError: There is none of this name.
+    """
+    found = next((one for one in TABLES if one.name == name), None)
+    if found is None:
+        names = ", ".join(one.name for one in TABLES)
+        raise SchemaError(f"There is no table {name}.", f"There are {names}.")
+    return found
 
 
 def plan(settings: Settings, tables: Iterable[TableSpec] = TABLES) -> list[Change]:
@@ -263,6 +309,24 @@ def event_ids(matches: Iterable[str], settings: Settings | None = None) -> list[
     return list(rows.column("event_id").to_pylist())
 
 
+def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows with the columns of a table, in their order and types.
+
+    Columns that the rows lack become null; timestamps may be ms since the Unix epoch.
+    """
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        if field.name not in rows.column_names:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+        elif pa.types.is_timestamp(field.type) and pa.types.is_integer(rows.schema.field(field.name).type):
+            columns.append(rows.column(field.name).cast(pa.timestamp("ms", "UTC")).cast(field.type))
+        else:
+            columns.append(rows.column(field.name).cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
 def load(catalog: Catalog, name: str) -> Table:
     """A table that must be there.
 
@@ -325,7 +389,7 @@ def _plan_one(catalog: Catalog, spec: TableSpec) -> list[Change]:
     table = _load(catalog, spec.name)
     if table is None:
         parts = ", ".join(f"{transform}({column})" for transform, column in spec.partition) or "nothing"
-        detail = f"{len(spec.fields)} columns of {for_topic(spec.topic).name}, partitioned by {parts}"
+        detail = f"{len(spec.fields)} columns of {spec.record.name}, partitioned by {parts}"
         return [Change(KIND, spec.name, "create", detail)]
     refused = refusals(spec, table.schema(), table.spec())
     if refused:

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     triton_url: str = Field("127.0.0.1:8001", description="Triton, gRPC address.")
     api_url: str = Field("http://127.0.0.1:8090", description="The HTTP API of this platform.")
 
+    openlineage_url: str = Field(
+        "", description="Server that OpenLineage events are sent to, beside their file; none where empty."
+    )
+
     partitions: int = Field(4, ge=1, description="Partitions of a topic that is created.")
     check_features: bool = Field(
         False,

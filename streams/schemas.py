@@ -2,6 +2,7 @@
 
 Each ``schemas/avro/*.avsc`` holds one record, with the topic that carries it (``topic``) and the field that
 is its key (``key``) as attributes beside the Avro ones (Avro 1.12 specification, "Schema Declaration").
+Records that no topic carries but a table of the lake holds are ``schemas/lake/*.avsc``, with ``table``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from riftstream.errors import SchemaError
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "avro"
+LAKE = FOLDER.parent / "lake"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Field:
 
 @dataclass(frozen=True)
 class RecordSchema:
-    """A record, the topic that carries it, and the field that is its key."""
+    """A record, the topic that carries it, and the field that is its key.
+
+    The topic is empty for a record of the lake alone, and the table for all others.
+    """
 
     name: str
     topic: str
@@ -48,6 +53,7 @@ class RecordSchema:
     doc: str
     text: str
     fields: tuple[Field, ...]
+    table: str = ""
 
     @property
     def subject(self) -> str:
@@ -71,12 +77,14 @@ def load(file: Path) -> RecordSchema:
     """Read one ``.avsc`` file.
 
     Raises:
-        SchemaError: The file is not a record with topic, key, units and docs.
+        SchemaError: The file is not a record with topic (or table), key, units and docs.
     """
     try:
         raw = json.loads(file.read_text())
         fields = tuple(_field(field) for field in raw["fields"])
-        return RecordSchema(raw["name"], raw["topic"], raw["key"], raw["doc"], json.dumps(raw), fields)
+        table = raw.get("table", "")
+        topic = "" if table else raw["topic"]
+        return RecordSchema(raw["name"], topic, raw["key"], raw["doc"], json.dumps(raw), fields, table)
     except (KeyError, ValueError, TypeError) as cause:
         raise SchemaError(
             f"{file.name} is not a record schema of ours: {cause!r}.",
@@ -114,3 +122,21 @@ def for_topic(topic: str) -> RecordSchema:
         return all_schemas()[topic]
     except KeyError as cause:
         raise SchemaError(f"No schema in schemas/avro names the topic {topic}.") from cause
+
+
+@lru_cache(maxsize=1)
+def lake_records() -> dict[str, RecordSchema]:
+    """Every record that only a table of the lake holds, by the table's name."""
+    return {record.table: record for record in map(load, sorted(LAKE.glob("*.avsc")))}
+
+
+def for_table(name: str) -> RecordSchema:
+    """The record that a table of the lake holds and no topic carries.
+
+    Raises:
+        SchemaError: No schema names this table.
+    """
+    try:
+        return lake_records()[name]
+    except KeyError as cause:
+        raise SchemaError(f"No schema in schemas/lake names the table {name}.") from cause

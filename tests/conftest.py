@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -34,6 +35,39 @@ def stack() -> Iterator[Settings]:
     try:
         platform.start()
         yield get_settings()
+    finally:
+        if not _KEPT:
+            local.down(wipe=True)
+
+
+@pytest.fixture(scope="session")
+def new_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Settings]]:
+    """Makes a lake of its own in the real catalog: all tables, none of them with rows."""
+    import boto3
+
+    from infra import stack as local
+    from lakehouse import tables
+
+    def make() -> Settings:
+        settings = get_settings()
+        name = f"lake{uuid.uuid4().hex[:12]}"
+        secret = settings.s3_secret_key.get_secret_value()
+        client = boto3.client(
+            "s3tables",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key,
+            aws_secret_access_key=secret,
+        )
+        client.create_table_bucket(name=name)
+        home = tmp_path_factory.mktemp("home")
+        own = settings.model_copy(update={"catalog_warehouse": f"s3://{name}", "home": home})
+        tables.apply(own, tables.plan(own))
+        return own
+
+    try:
+        local.up(["objectstore"])
+        yield make
     finally:
         if not _KEPT:
             local.down(wipe=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
+from lakehouse.cli_lake import lake
 from riftstream.cli import (
     chart,
     check,
@@ -20,6 +21,7 @@ from riftstream.cli import (
     training,
     watch,
 )
+from riftstream.cli import lake as lake_commands
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -38,6 +40,7 @@ def register(app: typer.Typer) -> None:
         part.register(app)
     for part in (lineage, training, check, quality):
         part.register(features)
+    lake_commands.register(lake)
 
 
 def _up(

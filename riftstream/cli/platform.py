@@ -16,6 +16,7 @@ from riftstream.settings import get_settings
 API_PORT = 8090
 ONLINE_STORE = "online-store"
 FEATURE_CHECK = "feature-check"
+ETL_MINUTES = 60
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run.
+    """Start the prediction loop, the online store's writer, the lake's ETL and the HTTP API, if need be.
 
     The check of features runs where the settings ask for it.
     """
@@ -87,6 +88,7 @@ def start_applications(progress: Progress | None = None) -> None:
     _start_online_store(tell)
     if get_settings().check_features:
         stack.up_app(FEATURE_CHECK, ["rift", "features", "check", "--follow"], progress=tell)
+    stack.up_app("etl", ["rift", "lake", "etl", "--every", str(ETL_MINUTES)], progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],

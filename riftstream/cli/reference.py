@@ -28,6 +28,7 @@ def pages(app: typer.Typer) -> dict[str, str]:
         "jobs.md": _jobs(),
         "records.md": _records(),
         "settings.md": _settings(),
+        "tables.md": _tables(),
     }
 
 
@@ -72,6 +73,47 @@ def _record(schema: RecordSchema) -> str:
     lines += ["| field | type | unit | meaning |", "|---|---|---|---|"]
     lines += map(_field_row, schema.fields)
     return "\n".join(lines) + "\n"
+
+
+def _tables() -> str:
+    from jobs.lineage import flows
+    from lakehouse import audit
+    from lakehouse.catalogue import columns_of, partition_of
+    from lakehouse.tables import TABLES
+
+    writers = {flow.target: flow for flow in flows() if flow.table}
+    parts = [
+        "# Tables\n",
+        _NOTE,
+        "Iceberg tables, format version 2, Parquet with zstd. To engines any column may be null; what must "
+        "be there is checked by the jobs and by the table's audit. `rift lake describe` shows a table as it "
+        "is, `rift lake lineage` where it comes from.\n",
+        "| table | written by | a row is |",
+        "|---|---|---|",
+    ]
+    for spec in TABLES:
+        flow = writers.get(spec.name)
+        writer = f"`{flow.job}`" if flow else "`rift lake`"
+        anchor = spec.name.replace(".", "")
+        parts.append(f"| [{spec.name}](#{anchor}) | {writer} | {spec.record.doc} |")
+    parts.append("")
+    for spec in TABLES:
+        suite = audit.suite(spec.name)
+        parts += [f"## {spec.name}\n", f"{spec.record.doc}\n"]
+        flow = writers.get(spec.name)
+        if flow:
+            made = ", ".join(f"`{name}`" for name in (*flow.topics, *flow.tables))
+            parts.append(f"Made of {made} by `{flow.job}`.\n")
+        sort = ", ".join(f"`{name}`" for name in spec.sort)
+        keys = ", ".join(f"`{name}`" for name in suite.keys)
+        parts.append(
+            f"Partitioned by {partition_of(spec)}; sorted by {sort}. A row is named by {keys}. Its audit has "
+            f"{len(suite.expectations)} expectations.\n"
+        )
+        parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
+        parts += [f"| `{c.name}` | {c.type} | {c.unit} | {c.doc} |" for c in columns_of(spec)]
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _features() -> str:
@@ -149,8 +191,9 @@ def _field_row(field: Field) -> str:
 def _jobs() -> str:
     about = "One file a job in `jobs/`; each says what it reads, writes, keeps and promises.\n"
     lines = ["# Flink jobs\n", _NOTE, about]
-    for name in sqlfile.names():
-        text = (Path(sqlfile.__file__).parent / f"{name}.sql").read_text()
+    files = [sqlfile.FOLDER / f"{name}.sql" for name in sqlfile.names()]
+    for file in [*files, *sorted(sqlfile.BATCH.glob("*.sql"))]:
+        name, text = file.stem, file.read_text()
         header = [line[2:].removeprefix(" ") for line in _leading_comment(text)]
         lines += [f"## {name}\n", "```text", *header, "```\n"]
     return "\n".join(lines)

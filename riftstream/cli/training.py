@@ -45,9 +45,9 @@ class History:
 
 
 HISTORIES = (
-    History("processed.match_results", "match_pipeline", "match_results"),
-    History("processed.match_summaries", "match_summary", "match_summaries"),
-    History("processed.player_games", "match_summary", "player_games"),
+    History("raw.match_results", "match_pipeline", "match_results"),
+    History("raw.match_summaries", "match_summary", "match_summaries"),
+    History("raw.player_games", "match_summary", "player_games"),
     History("features.match_state", "match_pipeline", "features"),
     History("features.player_window", "match_pipeline", "player_performance"),
     History("features.player_form", "player_form", "player_stats", 30),

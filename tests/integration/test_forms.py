@@ -191,9 +191,9 @@ def _in_lake(stack: Settings, table: str, matches: Iterable[str]) -> pa.Table:
         ("player-performance", "features.player_window"),
         ("champion-meta", "features.champion_meta"),
         ("match-context", "features.match_context"),
-        ("match-results", "processed.match_results"),
-        ("match-summaries", "processed.match_summaries"),
-        ("player-games", "processed.player_games"),
+        ("match-results", "raw.match_results"),
+        ("match-summaries", "raw.match_summaries"),
+        ("player-games", "raw.player_games"),
     ],
 )
 def test_every_record_of_a_topic_is_one_row_of_its_table(
@@ -241,8 +241,7 @@ def test_a_backfill_puts_the_same_history_in_the_place_of_what_the_stream_wrote(
     events = sum(match["source_offset"] >= 0 for match in played.summaries)
     until(
         lambda: (
-            len(set(_in_lake(stack, "processed.match_summaries", played.matches)["match_id"].to_pylist()))
-            == events
+            len(set(_in_lake(stack, "raw.match_summaries", played.matches)["match_id"].to_pylist())) == events
         ),
         "all matches in the lake",
     )

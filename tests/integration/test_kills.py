@@ -75,7 +75,7 @@ def _survives(settings: Settings, name: str, disturb: Callable[[], None]) -> Non
 
 
 def _features_are_in_the_lake_once(settings: Settings, matches: list[str], expected: Counter[str]) -> None:
-    """``features_to_lake`` wrote the features of each event as one row, though the topic may repeat them."""
+    """``history_to_lake`` wrote the features of each event as one row, though the topic may repeat them."""
     table = connect(settings).load_table("features.match_state")
     listed = ", ".join(f"'{match}'" for match in matches)
 
