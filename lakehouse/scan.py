@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
+from lakehouse.rewrite import CONFLICTS
 from lakehouse.sql import dataset_of
 from lakehouse.tables import load
 from riftstream.errors import StackError
@@ -107,7 +107,7 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
         fitted = fitted.filter(_arrow_range(since, until))
         try:
             table.overwrite(fitted, overwrite_filter=_range(since, until))
-        except CommitFailedException:
+        except CONFLICTS:
             continue
         return int(fitted.num_rows)
     raise StackError(f"Others changed {name} at each of {_COMMITS} attempts to write it.", "Try again.")
