@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import LessThan
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.snapshots import ancestors_of
 
@@ -269,8 +268,7 @@ def _past_keeping(table: Table, now: datetime, remove: bool) -> int:
     columns = [column for column in _ARRIVED if column in table.schema().column_names]
     if not days or not columns:
         return 0
-    limit = (now - timedelta(days=days)).isoformat()
-    over = LessThan(columns[0], limit)  # type: ignore[call-arg, misc]
+    over = f"{columns[0]} < '{(now - timedelta(days=days)).isoformat()}'"
     count = table.scan(row_filter=over).count()
     if count and remove:
         _again(table, lambda: table.delete(over))

@@ -94,6 +94,11 @@ def by_id(table: Table, snapshot_id: int) -> Snapshot:
     return found
 
 
+def total(snapshot: Snapshot, name: str) -> int:
+    """A number of a snapshot's summary, such as ``total-records``; 0 where it does not tell."""
+    return int((snapshot.summary.additional_properties.get(name) if snapshot.summary else None) or 0)
+
+
 def data_files(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
     """Locations of the data and delete files that some snapshots hold."""
     return _entries(table.io, _manifests(table.io, snapshots))

@@ -1,4 +1,4 @@
-"""Upkeep makes tables quick and small again, and no row is lost or doubled by it, whoever writes meanwhile."""
+"""Upkeep makes tables quick and small, and no row is lost or doubled by it, whoever writes meanwhile."""
 
 from __future__ import annotations
 
