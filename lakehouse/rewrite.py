@@ -67,6 +67,10 @@ class _Exchange(_OverwriteFiles):
             for packed in packer.pack_end(list(group), lambda manifest: manifest.manifest_length):
                 one = packed[0] if len(packed) == 1 and not _gone(packed[0]) else None
                 merged.append(one or merger._create_manifest(spec, packed))
+        # Manifests that were merged into others right away are in no snapshot: they go with the commit.
+        kept = {manifest.manifest_path for manifest in merged + others}
+        self._uncommitted_manifests += [path for path in self._written_manifests if path not in kept]
+        self._written_manifests = [path for path in self._written_manifests if path in kept]
         return merged + others
 
     def _tells(self, manifest: ManifestFile) -> bool:

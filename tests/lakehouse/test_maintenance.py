@@ -19,6 +19,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import ValidationException
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.types import LongType
 
 from lakehouse import rewrite, snapshots, tables
 from lakehouse.catalog import connect
@@ -96,7 +97,7 @@ def test_rows_before_compaction_can_still_be_read(table: Table) -> None:
 
 def test_columns_that_came_later_survive_compaction(table: Table) -> None:
     with table.update_schema() as update:
-        update.add_column("brand_new", tables.LongType())
+        update.add_column("brand_new", LongType())
     append(table, [row(12) | {"brand_new": 7}])
     compact(table, AT_ONCE)
     found = table.scan(row_filter="brand_new = 7").to_arrow()
@@ -280,8 +281,8 @@ def test_four_writers_and_the_upkeep_at_once_lose_and_double_nothing(
 
     with ThreadPoolExecutor(5) as pool:
         keeper = pool.submit(upkeep)
-        for done in [pool.submit(writer, number) for number in range(4)]:
-            done.result()
+        for wrote in [pool.submit(writer, number) for number in range(4)]:
+            wrote.result()
         writing.clear()
         compacted = keeper.result()
     written = [n * 1000 + c * 10 + k for n in range(4) for c in range(8) for k in range(5)]
