@@ -151,7 +151,7 @@ def _snapshots(
     found = [
         {
             "snapshot_id": one.snapshot_id,
-            "time": datetime.fromtimestamp(one.timestamp_ms / 1000, UTC),
+            "time": datetime.fromtimestamp(snapshots.committed_ms(one) / 1000, UTC),
             "operation": one.summary.operation.value if one.summary else None,
             "rows": snapshots.total(one, "total-records"),
             "files": snapshots.total(one, "total-data-files"),
@@ -194,3 +194,77 @@ def _analytics(json: JsonFlag = False) -> None:
         rows = "no such table yet" if one.rows is None else f"{one.rows:,}"
         table.add_row(one.source, one.target, rows, f"{one.seconds:.2f}")
     out.print(table)
+
+
+@lake.command("backup")
+def _backup(
+    folder: Annotated[Path, typer.Argument(help="Folder to copy to; several backups may lie in it.")],
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Copy the tables, catalog entries and old snapshots included, to a folder; only what is new is copied.
+
+    Example: rift lake backup /backups/lake
+    """
+    from lakehouse import backup
+    from lakehouse.catalog import connect
+
+    with err.status("copying") as status:
+        done = backup.backup(
+            connect(get_settings()), folder, table or (), lambda name: status.update(f"copying {name}")
+        )
+    if json:
+        print_json(done)
+        return
+    rows = sum(kept.rows for kept in done.tables)
+    out.print(
+        f"{len(done.tables)} tables, {rows:,} rows; {done.copied:,} objects "
+        f"({done.bytes / 1e6:,.1f} MB) were new in {folder}",
+        highlight=False,
+    )
+
+
+@lake.command("restore")
+def _restore(
+    folder: Annotated[Path, typer.Argument(help="Folder of the backup.")],
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", formats=TIMES, help="Bring each table to what it was then, UTC."),
+    ] = None,
+    made_at: Annotated[
+        datetime | None,
+        typer.Option("--backup", formats=TIMES, help="The newest backup that was begun by then, UTC."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let tables that hold rows give way too.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Bring tables back from a folder, with their old snapshots. Stop the jobs that write them before.
+
+    A table that holds rows is left alone unless --replace is given. Example: rift lake restore /backups/lake
+    """
+    from lakehouse import backup
+    from lakehouse.catalog import connect
+
+    with err.status("restoring") as status:
+        done = backup.restore(
+            connect(get_settings()),
+            folder,
+            table or (),
+            made_at=made_at and made_at.replace(tzinfo=UTC),
+            as_of=as_of and as_of.replace(tzinfo=UTC),
+            replace=replace,
+            progress=lambda name: status.update(f"restoring {name}"),
+        )
+    if json:
+        print_json(done)
+        return
+    for one in done:
+        what = f"left alone: {one.skipped}" if one.skipped else f"{one.files:,} objects"
+        out.print(f"{one.name}: {one.rows:,} rows, {what}", highlight=False)

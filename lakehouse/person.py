@@ -1,13 +1,16 @@
 """Where a person is named in rows, and rows without them.
 
 A person is named where a text or bytes are their id, a list of texts holds it, or a text or bytes hold it in
-quotes (JSON) or as Avro writes a string. What becomes of a row that names them is decided by what else it is about (ADR 0091).
+quotes (JSON) or as Avro writes a string. What becomes of a row that names them is decided by what else it is
+about (ADR 0091).
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from streams.avro import write_string
 
 OTHERS = frozenset({"victim_id", "assist_ids", "blue_players", "red_players"})
 """Columns of rows that are about several people: facts of a match, which stay without the person's name."""
@@ -86,7 +89,7 @@ def _names(column: pa.Array, player: str) -> pa.Array:
         return pc.is_in(pa.array(range(len(column)), pa.int64()), pc.cast(named, pa.int64()))
     if _bytes(column.type):
         found = pc.equal(column, pa.scalar(player.encode(), column.type))
-        for pattern in (_avro(player), _quoted(player).encode()):
+        for pattern in (write_string(player), _quoted(player).encode()):
             found = pc.or_(found, pc.match_substring(column, pattern))
         return _flags(found)
     quoted = pc.match_substring(column, _quoted(player))
@@ -119,16 +122,6 @@ def _flags(found: pa.Array) -> pa.Array:
 
 def _quoted(text: str) -> str:
     return f'"{text}"'
-
-
-def _avro(text: str) -> bytes:
-    """A string as Avro writes it: its length in bytes as a zigzag varint, then UTF-8."""
-    encoded = text.encode()
-    rest, size = len(encoded) << 1, bytearray()
-    while rest > 0x7F:
-        size.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    return bytes([*size, rest]) + encoded
 
 
 def _text(kind: pa.DataType) -> bool:

@@ -19,6 +19,9 @@ from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from riftstream.errors import RiftError, StackError
 
+COMMITTED_AT = "riftstream.committed-at-ms"
+"""In the summary of a restored snapshot: when it was first committed, ms since the Unix epoch."""
+
 _ATTEMPTS = 10
 _READERS = 8
 
@@ -47,12 +50,12 @@ def at(table: Table, moment: datetime) -> Snapshot:
     kept = history(table)
     wanted = moment.timestamp() * 1000
     for snapshot in kept:
-        if snapshot.timestamp_ms <= wanted:
+        if committed_ms(snapshot) <= wanted:
             return snapshot
     name = ".".join(table.name())
     if not kept:
         raise RiftError(f"{name} has no snapshot.", "It holds nothing yet.")
-    oldest = datetime.fromtimestamp(kept[-1].timestamp_ms / 1000, UTC)
+    oldest = datetime.fromtimestamp(committed_ms(kept[-1]) / 1000, UTC)
     raise RiftError(
         f"{name} has no snapshot from {moment.isoformat()} or before.",
         f"The oldest that is kept is from {oldest.isoformat(timespec='seconds')}.",
@@ -74,9 +77,14 @@ def history(table: Table) -> list[Snapshot]:
     older = [
         snapshot
         for snapshot in table.snapshots()
-        if snapshot.timestamp_ms < found[-1].timestamp_ms and snapshot.snapshot_id not in elsewhere
+        if committed_ms(snapshot) < committed_ms(found[-1]) and snapshot.snapshot_id not in elsewhere
     ]
-    return found + sorted(older, key=lambda snapshot: snapshot.timestamp_ms, reverse=True)
+    return found + sorted(older, key=committed_ms, reverse=True)
+
+
+def committed_ms(snapshot: Snapshot) -> int:
+    """When a snapshot was committed, ms since the Unix epoch; restoring it later does not change that."""
+    return total(snapshot, COMMITTED_AT) or snapshot.timestamp_ms
 
 
 def by_id(table: Table, snapshot_id: int) -> Snapshot:
@@ -170,7 +178,7 @@ def expirable(table: Table, older_than: datetime, least: int) -> list[int]:
     return [
         snapshot.snapshot_id
         for snapshot in table.snapshots()
-        if snapshot.timestamp_ms < limit and snapshot.snapshot_id not in kept
+        if committed_ms(snapshot) < limit and snapshot.snapshot_id not in kept
     ]
 
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
-from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, training, watch
+from lakehouse.cli_lake import lake
+from riftstream.cli import (
+    chart,
+    demo,
+    erase,
+    lineage,
+    plan,
+    predict,
+    reference,
+    replay_prediction,
+    training,
+    watch,
+)
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -22,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("up")(_up)
     app.command("down")(_down)
     app.command("status")(_status)
+    erase.register(lake)
     for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
     for part in (lineage, training):
