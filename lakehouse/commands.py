@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lakehouse.cli_lake import TIMES, lake
+from lakehouse import cli_upkeep
+from lakehouse.cli_lake import lake
+from lakehouse.cli_upkeep import TIMES
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import RiftError
 from riftstream.settings import get_settings
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add this room's commands to ``rift``."""
     app.command("sql")(_sql)
     app.add_typer(lake, name="lake")
+    cli_upkeep.register(lake)
 
 
 def _sql(

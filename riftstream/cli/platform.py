@@ -14,6 +14,7 @@ from riftstream.settings import get_settings
 
 API_PORT = 8090
 ONLINE_STORE = "online-store"
+UPKEEP_MINUTES = 15
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run."""
+    """Start prediction loop, online store's writer, HTTP API and the lake's upkeep, or what does not run."""
     from models.publish import install
 
     tell = progress or silent
@@ -84,6 +85,8 @@ def start_applications(progress: Progress | None = None) -> None:
         settings={"api_url": "http://127.0.0.1:{port}"},
         progress=tell,
     )
+    every = ["--every", str(UPKEEP_MINUTES)]
+    stack.up_app("lake-upkeep", ["rift", "lake", "maintain", *every], progress=tell)
 
 
 def renew_online_store() -> None:
