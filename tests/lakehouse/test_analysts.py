@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 from pyiceberg.catalog import Catalog
 
 from lakehouse import analytics, clickhouse, sql
@@ -175,12 +177,10 @@ def test_clickhouse_of_the_page_runs_on_the_tables_for_dashboards(catalog: Catal
 
 
 def test_the_notebook_runs_and_draws(catalog: Catalog) -> None:
-    nbformat = pytest.importorskip("nbformat")
-    client = pytest.importorskip("nbclient")
     file = DOCS / "notebooks" / "comebacks.ipynb"
     notebook = nbformat.read(file, as_version=4)
     saved = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    client.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == len([o for o in saved if "image/png" in o.get("data", {})]) == 4
