@@ -178,7 +178,7 @@ def test_clickhouse_of_the_page_runs_on_the_tables_for_dashboards(catalog: Catal
 
 def test_the_notebook_runs_and_draws(catalog: Catalog) -> None:
     file = DOCS / "notebooks" / "comebacks.ipynb"
-    notebook = nbformat.read(file, as_version=4)
+    notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
     saved = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
