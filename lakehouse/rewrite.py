@@ -26,6 +26,8 @@ from pyiceberg.table.update.validate import (
 )
 from pyiceberg.utils.bin_packing import ListPacker
 
+from lakehouse import snapshots
+
 CONFLICTS = (CommitFailedException, ValidationException)
 """What a commit that lost against another one raises: nothing of it is in the table."""
 
@@ -46,7 +48,16 @@ class _Exchange(_OverwriteFiles):
         # PyIceberg adds up totals of its own three operations only. Readers of increments pass over a
         # snapshot that says 'replace': its rows are the same.
         operation = Operation.REPLACE if self.same_rows else Operation.OVERWRITE
-        return Summary(operation=operation, **found.additional_properties)
+        return Summary(operation=operation, **found.additional_properties, **self._checkpoint())
+
+    def _checkpoint(self) -> dict[str, str]:
+        """What the job that writes to the table has committed, told again: its own snapshot may then go."""
+        metadata = self._transaction.table_metadata
+        parent = self._parent_snapshot_id
+        last = snapshots.needed_by_jobs(metadata, metadata.snapshot_by_id(parent) if parent else None)
+        told = last[-1].summary if last else None
+        properties = told.additional_properties if told is not None else {}
+        return {name: properties[name] for name in snapshots.FLINK if name in properties}
 
     def _validate_concurrency(self) -> None:
         window, table = self._commit_window, self._transaction._table

@@ -15,12 +15,17 @@ from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from riftstream.errors import RiftError, StackError
 
 COMMITTED_AT = "riftstream.committed-at-ms"
 """In the summary of a restored snapshot: when it was first committed, ms since the Unix epoch."""
+
+FLINK_CHECKPOINT = "flink.max-committed-checkpoint-id"
+FLINK = ("flink.job-id", "flink.operator-id", FLINK_CHECKPOINT)
+"""In the summary of a snapshot that a Flink job wrote: up to which checkpoint its files are in the table."""
 
 _ATTEMPTS = 10
 _READERS = 8
@@ -80,6 +85,20 @@ def history(table: Table) -> list[Snapshot]:
         if committed_ms(snapshot) < committed_ms(found[-1]) and snapshot.snapshot_id not in elsewhere
     ]
     return found + sorted(older, key=committed_ms, reverse=True)
+
+
+def needed_by_jobs(metadata: TableMetadata, head: Snapshot | None) -> list[Snapshot]:
+    """The snapshots that a Flink job goes through when it starts again, from the newest to the job's last.
+
+    It looks for its last checkpoint among them, and would commit the files of that one twice without it.
+    Empty where no job wrote to the table.
+    """
+    found = []
+    for snapshot in ancestors_of(head, metadata):
+        found.append(snapshot)
+        if snapshot.summary is not None and FLINK_CHECKPOINT in snapshot.summary.additional_properties:
+            return found
+    return []
 
 
 def committed_ms(snapshot: Snapshot) -> int:
@@ -153,12 +172,13 @@ def stored(table: Table) -> list[Stored]:
 def expire(table: Table, snapshot_ids: Iterable[int]) -> list[str]:
     """Forget snapshots, and delete the files that no other snapshot needs.
 
-    The newest snapshot of each branch and those with a tag stay. The table is as committed afterwards.
+    The newest snapshot of each branch, those with a tag and those that jobs need stay. The table is as
+    committed afterwards.
 
     Returns:
         Locations of the files that were deleted.
     """
-    protected = {ref.snapshot_id for ref in table.refs().values()}
+    protected = _protected(table)
     known = {snapshot.snapshot_id: snapshot for snapshot in table.snapshots()}
     wanted = [found for found in set(snapshot_ids) - protected if found in known]
     if not wanted:
@@ -173,13 +193,18 @@ def expire(table: Table, snapshot_ids: Iterable[int]) -> list[str]:
 def expirable(table: Table, older_than: datetime, least: int) -> list[int]:
     """Ids of snapshots before a time, the newest ``least`` of the main branch not counted."""
     newest = [snapshot.snapshot_id for snapshot in ancestors_of(table.current_snapshot(), table.metadata)]
-    kept = {*newest[:least], *(ref.snapshot_id for ref in table.refs().values())}
+    kept = {*newest[:least], *_protected(table)}
     limit = older_than.timestamp() * 1000
     return [
         snapshot.snapshot_id
         for snapshot in table.snapshots()
         if committed_ms(snapshot) < limit and snapshot.snapshot_id not in kept
     ]
+
+
+def _protected(table: Table) -> set[int]:
+    jobs = needed_by_jobs(table.metadata, table.current_snapshot())
+    return {*(ref.snapshot_id for ref in table.refs().values()), *(one.snapshot_id for one in jobs)}
 
 
 def orphans(table: Table, now: datetime, age: timedelta) -> list[Stored]:

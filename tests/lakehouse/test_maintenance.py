@@ -18,7 +18,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import ValidationException
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.snapshots import Operation, ancestors_of
 from pyiceberg.types import LongType
 
 from lakehouse import rewrite, snapshots, tables
@@ -192,6 +192,35 @@ def test_a_tagged_snapshot_keeps_its_files(table: Table) -> None:
     assert {snapshot.snapshot_id for snapshot in table.snapshots()} == {
         ref.snapshot_id for ref in table.refs().values()
     }
+
+
+def test_what_a_job_committed_is_still_told_when_its_snapshots_are_gone(table: Table) -> None:
+    def job_commits(checkpoint: int) -> None:
+        told = dict(zip(snapshots.FLINK, ("job", "operator", str(checkpoint)), strict=True))
+        rows = pa.Table.from_pylist([row(checkpoint)], schema=table.schema().as_arrow())
+        catalog_of(table).load_table(EVENTS.name).append(rows, snapshot_properties=told)
+
+    def last_checkpoint() -> str | None:
+        """As Flink looks for it: from the newest snapshot to its parent, as far as they are kept."""
+        table.refresh()
+        for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+            if snapshot.summary is not None and snapshot.summary["flink.job-id"] == "job":
+                return str(snapshot.summary[snapshots.FLINK_CHECKPOINT])
+        return None
+
+    job_commits(7)
+    table.refresh()
+    append(table, [row(200)])
+    snapshots.expire(table, [snapshot.snapshot_id for snapshot in table.snapshots()])
+    assert last_checkpoint() == "7", "a commit of somebody else stands before it"
+    tasks = list(table.scan().plan_files())
+    new = rewrite.write(table, rewrite.read(table, tasks))
+    job_commits(8)
+    rewrite.exchange(table, [task.file for task in tasks], new)
+    snapshots.expire(table, [snapshot.snapshot_id for snapshot in table.snapshots()])
+    assert len(table.snapshots()) == 1
+    assert last_checkpoint() == "8", "not what it was when the files were read"
+    assert offsets(table) == sorted([*ALL, 7, 8, 200])
 
 
 def test_only_objects_that_nobody_knows_are_orphans(table: Table) -> None:
