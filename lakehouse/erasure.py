@@ -32,7 +32,7 @@ from lakehouse.sql import table_names
 from lakehouse.tables import load
 from riftstream.errors import StackError
 
-RECORDS = "audit.erasures"
+RECORDS = "audits.erasures"
 """Table of the audit records. It holds digests of ids, never an id."""
 
 _ATTEMPTS = 5

@@ -35,7 +35,7 @@ def _erase(
     """Take a person out of every table, the online store and the tables for dashboards, and prove it.
 
     Rows about the person alone go; facts of matches stay without the name. Snapshots that held the person are
-    forgotten and their files deleted. An audit record without the name is written to audit.erasures. Exits
+    forgotten and their files deleted. An audit record without the name is written to audits.erasures. Exits
     with 1 where something is left. Topics forget by their retention: erase again after that.
 
     Example: rift lake erase --player 'TSM Bjergsen'
@@ -173,7 +173,7 @@ def _show(done: Erasure) -> None:
         "again then",
         highlight=False,
     )
-    out.print(f"record {done.erasure_id} in audit.erasures", highlight=False)
+    out.print(f"record {done.erasure_id} in audits.erasures", highlight=False)
     if done.complete:
         out.print("nothing is left in the lake and the online store", highlight=False)
         return
