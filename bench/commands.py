@@ -11,7 +11,7 @@ import typer
 from riftstream.console import JsonFlag, out, print_json
 from riftstream.errors import RiftError
 
-NAMES = ("avro", "lake", "latency", "online", "peers", "pipeline", "scaling", "soak")
+NAMES = ("avro", "lake", "lake_scan", "latency", "online", "peers", "pipeline", "scaling", "soak")
 
 
 def register(app: typer.Typer) -> None:

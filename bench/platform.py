@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from riftstream.settings import Settings, get_settings
 
 
 @contextmanager
-def running_platform(*, job: bool | str = True) -> Iterator[Settings]:
+def running_platform(*, job: bool | str = True, only: Sequence[str] = ()) -> Iterator[Settings]:
     """Servers, topics, schemas and tables in a new folder, removed at the end.
 
     Args:
         job: Whether all jobs and our applications run too; or the name of the one job that runs beside the
             applications.
+        only: Start these servers and nothing else.
     """
     before = os.environ.get("RIFT_HOME")
     with tempfile.TemporaryDirectory(prefix="rift-bench-", ignore_cleanup_errors=True) as folder:
@@ -31,7 +32,10 @@ def running_platform(*, job: bool | str = True) -> Iterator[Settings]:
         get_settings.cache_clear()
         try:
             with live_progress() as progress:
-                platform.start(progress, work=job is True)
+                if only:
+                    stack.up(only, progress)
+                else:
+                    platform.start(progress, work=job is True)
                 if isinstance(job, str):
                     runner.submit(job)
                     platform.start_applications(progress)

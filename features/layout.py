@@ -24,7 +24,9 @@ from riftstream.errors import FeatureError
 _STRING = 2
 """``STRING`` in ``feast.types.ValueType``."""
 
-_LENGTH = struct.Struct("<I")
+LENGTH = struct.Struct("<I")
+"""How a length stands before a value in an entity's key."""
+
 _DOUBLE = struct.Struct("<d")
 _MASK = 2**64 - 1
 
@@ -56,26 +58,26 @@ class KeyMaker:
     def __init__(self, join_keys: Sequence[str]) -> None:
         self._order = sorted(range(len(join_keys)), key=lambda place: join_keys[place])
         names = [join_keys[place].encode() for place in self._order]
-        self._prefix = _LENGTH.pack(len(names)) + b"".join(
-            _LENGTH.pack(_STRING) + _LENGTH.pack(len(name)) + name for name in names
+        self._prefix = LENGTH.pack(len(names)) + b"".join(
+            LENGTH.pack(_STRING) + LENGTH.pack(len(name)) + name for name in names
         )
-        self._kind = _LENGTH.pack(_STRING)
+        self._kind = LENGTH.pack(_STRING)
         self._suffix = PROJECT.encode()
 
     def key(self, *values: bytes) -> bytes:
         """Redis key of the entity with these values (UTF-8), in the order of the join keys."""
         if len(values) == 1:
             value = values[0]
-            return b"".join((self._prefix, self._kind, _LENGTH.pack(len(value)), value, self._suffix))
+            return b"".join((self._prefix, self._kind, LENGTH.pack(len(value)), value, self._suffix))
         parts = [self._prefix]
         for place in self._order:
-            parts += (self._kind, _LENGTH.pack(len(values[place])), values[place])
+            parts += (self._kind, LENGTH.pack(len(values[place])), values[place])
         return b"".join((*parts, self._suffix))
 
 
 def feature_field(view: str, feature: str) -> bytes:
     """Field of a feature in its entity's hash."""
-    return _LENGTH.pack(mmh3.hash(f"{view}:{feature}", signed=False))
+    return LENGTH.pack(mmh3.hash(f"{view}:{feature}", signed=False))
 
 
 def time_field(view: str) -> bytes:

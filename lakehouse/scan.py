@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
 from lakehouse.commits import optimistic
+from lakehouse.rewrite import CONFLICTS
 from lakehouse.sql import dataset_of
 from lakehouse.tables import fitted, load
 from riftstream.errors import StackError
@@ -109,7 +109,7 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
         try:
             with optimistic():
                 table.overwrite(new, overwrite_filter=_range(since, until))
-        except CommitFailedException:
+        except CONFLICTS:
             continue
         return int(new.num_rows)
     raise StackError(f"Others changed {name} at each of {_COMMITS} attempts to write it.", "Try again.")

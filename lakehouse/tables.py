@@ -46,6 +46,8 @@ MATCH_EVENTS = "raw.match_events"
 AUDITS = "audits.runs"
 PROCESSED = (("month", "event_time"), ("identity", "league"))
 """How the processed tables are partitioned; see docs/decisions/0086."""
+KEEP_DAYS = "riftstream.keep-days"
+"""Table property: for how many days after they came rows are kept. Without it they are kept for ever."""
 
 _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
     "string": StringType,
@@ -118,6 +120,7 @@ class TableSpec:
         extra: Columns after those of the record.
         partition: Pairs of transform (``day``, ``month`` or ``identity``) and column.
         sort: Columns that rewrites sort by, ascending.
+        keep_days: For how many days after they came rows are kept; None for ever.
     """
 
     name: str
@@ -125,6 +128,7 @@ class TableSpec:
     extra: tuple[Field, ...] = ()
     partition: tuple[tuple[str, str], ...] = ()
     sort: tuple[str, ...] = ()
+    keep_days: int | None = None
 
     @property
     def record(self) -> RecordSchema:
@@ -166,7 +170,13 @@ class TableSpec:
             # A commit every few seconds: without this every version of the metadata stays for ever.
             "write.metadata.delete-after-commit.enabled": "true",
             "write.metadata.previous-versions-max": "50",
-        }
+            # Several jobs and the upkeep commit to one table; each waits its turn.
+            "commit.retry.num-retries": "20",
+            "commit.retry.max-wait-ms": "2000",
+            # Every snapshot is told in every version of the metadata: six hours are two thousand of them.
+            "history.expire.max-snapshot-age-ms": str(6 * 3_600_000),
+            "history.expire.min-snapshots-to-keep": "20",
+        } | ({KEEP_DAYS: str(self.keep_days)} if self.keep_days else {})
 
 
 TABLES = (

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key of the object store.")
     catalog_uri: str = Field("http://127.0.0.1:8181", description="Iceberg REST catalog.")
     catalog_warehouse: str = Field("s3://lake", description="Warehouse in that catalog.")
+    clickhouse_url: SecretStr = Field(
+        SecretStr(""),
+        description="ClickHouse server (`http://user:password@host:8123/`); empty for the embedded one.",
+    )
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Online store (Redis).")
     triton_url: str = Field("127.0.0.1:8001", description="Triton, gRPC address.")
     api_url: str = Field("http://127.0.0.1:8090", description="The HTTP API of this platform.")

@@ -92,7 +92,8 @@ def _write_boolean(value: bool) -> bytes:
     raise TypeError("not a boolean")
 
 
-def _write_string(value: str) -> bytes:
+def write_string(value: str) -> bytes:
+    """A string as Avro writes it: its length in bytes, then UTF-8."""
     raw = value.encode()
     return _varint(len(raw)) + raw
 
@@ -107,13 +108,13 @@ def _array_writer(item: Callable[[Any], bytes]) -> Callable[[Sequence[Any]], byt
 
 
 _WRITERS: dict[str, Callable[[Any], bytes]] = {
-    "string": _write_string,
+    "string": write_string,
     "int": _write_int,
     "long": _write_long,
     "double": _write_double,
     "boolean": _write_boolean,
     "bytes": _write_bytes,
-    "array<string>": _array_writer(_write_string),
+    "array<string>": _array_writer(write_string),
     "array<double>": _array_writer(_write_double),
 }
 
@@ -252,7 +253,7 @@ def _write_lines(index: int, field: Field) -> list[str]:
 
 
 def _cached_string(value: str, cache: dict[str, bytes], nullable: bool) -> bytes:
-    raw = (b"\x02" if nullable else b"") + _write_string(value)
+    raw = (b"\x02" if nullable else b"") + write_string(value)
     if len(value) <= _MAX_CACHED_LENGTH and len(cache) < _MAX_STRINGS:
         cache[value] = raw
     return raw

@@ -12,6 +12,7 @@ from riftstream.cli import (
     chart,
     check,
     demo,
+    erase,
     lineage,
     plan,
     predict,
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("up")(_up)
     app.command("down")(_down)
     app.command("status")(_status)
+    erase.register(lake)
     for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
     for part in (lineage, training, check, quality):

@@ -17,6 +17,7 @@ API_PORT = 8090
 ONLINE_STORE = "online-store"
 FEATURE_CHECK = "feature-check"
 ETL_MINUTES = 60
+UPKEEP_MINUTES = 15
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer, the lake's ETL and the HTTP API, if need be.
+    """Start our applications, or what of them does not run.
 
-    The check of features runs where the settings ask for it.
+    They are the prediction loop, the online store's writer, the lake's ETL and upkeep, and the HTTP API; the
+    check of features where the settings ask for it.
     """
     from models.publish import install
 
@@ -97,6 +99,8 @@ def start_applications(progress: Progress | None = None) -> None:
         settings={"api_url": "http://127.0.0.1:{port}"},
         progress=tell,
     )
+    every = ["--every", str(UPKEEP_MINUTES)]
+    stack.up_app("lake-upkeep", ["rift", "lake", "maintain", *every], progress=tell)
 
 
 def renew_online_store() -> None:

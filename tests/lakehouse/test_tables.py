@@ -39,7 +39,7 @@ class Changed(TableSpec):
 
 
 def changed(spec: TableSpec, columns: tuple[Field, ...]) -> Changed:
-    return Changed(spec.name, spec.topic, spec.extra, spec.partition, spec.sort, columns)
+    return Changed(spec.name, spec.topic, spec.extra, spec.partition, spec.sort, columns=columns)
 
 
 def test_columns_are_the_record_in_order_then_the_source_position() -> None:
