@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     triton_url: str = Field("127.0.0.1:8001", description="Triton, gRPC address.")
     api_url: str = Field("http://127.0.0.1:8090", description="The HTTP API of this platform.")
 
+    live_cache_ms: int = Field(
+        1_000, ge=0, description="How long an answer about a match that is being played may be cached, ms."
+    )
+
     partitions: int = Field(4, ge=1, description="Partitions of a topic that is created.")
     retention_hours: int = Field(168, ge=1, description="Retention of the topics.")
 

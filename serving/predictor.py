@@ -75,10 +75,14 @@ class Served:
     interval_level: float
 
 
+def identity(*parts: object) -> str:
+    """Identity of a prediction: the first 32 hex digits of a SHA-256 over what it depends on."""
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
 def prediction_id(model: Served, match_id: str, partition: int, offset: int) -> str:
-    """Identity of a prediction: the first 32 hex digits of a SHA-256 over model, version and position."""
-    text = "|".join((model.name, model.version, match_id, EVENTS, str(partition), str(offset)))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """Identity of a prediction about a match: model, version and position in the log."""
+    return identity(model.name, model.version, match_id, EVENTS, partition, offset)
 
 
 @dataclass(frozen=True)

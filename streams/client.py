@@ -241,6 +241,7 @@ class Subscriber:
         skip_broken: Leave out records that are not of the topic's schema, and count them in ``broken``;
             without it they raise.
         key: Only records with this key; others are not even decoded.
+        back: With ``latest``: records of each partition's past that are read first, at most.
     """
 
     def __init__(
@@ -252,6 +253,7 @@ class Subscriber:
         stop_at_end: bool = False,
         skip_broken: bool = False,
         key: str | None = None,
+        back: int = 0,
     ) -> None:
         settings = settings or get_settings()
         self.topic = topic
@@ -269,24 +271,29 @@ class Subscriber:
                 "auto.offset.reset": "earliest",
             }
         )
-        self._ends = self._assign(start)
+        self._ends = self._assign(start, back)
         self._stop_at_end = stop_at_end
 
-    def _assign(self, start: str) -> dict[int, int]:
+    def _assign(self, start: str, back: int) -> dict[int, int]:
         try:
             found = bounds(self._kafka, self.topic)
         except kafka.KafkaException as cause:
             raise StackError(
                 f"Kafka does not answer about {self.topic}.", "Is it up? See 'rift status'."
             ) from cause
-        earliest = start == "earliest"
+        first = {
+            partition: low if start == "earliest" else max(low, high - back)
+            for partition, (low, high) in found.items()
+        }
         self._kafka.assign(
-            [
-                kafka.TopicPartition(self.topic, partition, low if earliest else high)
-                for partition, (low, high) in found.items()
-            ]
+            [kafka.TopicPartition(self.topic, partition, offset) for partition, offset in first.items()]
         )
-        return {partition: high for partition, (low, high) in found.items() if earliest and high > low}
+        return {partition: high for partition, (_, high) in found.items() if high > first[partition]}
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything was read that the topic held when the subscriber was made."""
+        return not self._ends
 
     def poll(self, timeout: float = 0.1, most: int = 500) -> list[Received]:
         """Records that arrived, at most ``most``, waiting ``timeout`` seconds for the first."""
@@ -316,7 +323,7 @@ class Subscriber:
             return None
 
     def __iter__(self) -> Iterator[Received]:
-        while not self._stop_at_end or self._ends:
+        while not self._stop_at_end or not self.at_end:
             yield from self.poll()
 
     def close(self) -> None:
