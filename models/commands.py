@@ -93,44 +93,45 @@ def _evaluate(
         err.print("These are other events than the model was trained with.")
 
 
-@models.command("status")
-def _status(json: JsonFlag = False) -> None:
-    """The committed models, checked against their cards. Example: rift models status --json"""
-    from rich.table import Table
-
+def committed_status() -> list[dict[str, Any]]:
+    """The committed models, checked against their cards."""
     from models.artefact import MODEL_FILES, load_card
     from models.win_probability.features import MODEL
 
     card = load_card(MODEL)
-    size = sum((card.folder / name).stat().st_size for name in MODEL_FILES)
     pooled = card.metrics["pooled"]["model"]
-    status: dict[str, Any] = {
-        "name": card.name,
-        "version": card.version,
-        "sha256": card.sha256,
-        "bytes": size,
-        "feature_service": card.feature_service,
-        "features": len(card.features),
-        "data_sha256": card.data_sha256,
-        "test_matches": card.metrics["matches"],
-        "brier": pooled["brier"],
-        "ece": pooled["ece"],
-        "folder": card.folder,
-    }
-    if json:
-        print_json([status])
-        return
+    return [
+        {
+            "name": card.name,
+            "version": card.version,
+            "sha256": card.sha256,
+            "bytes": sum((card.folder / name).stat().st_size for name in MODEL_FILES),
+            "feature_service": card.feature_service,
+            "features": len(card.features),
+            "data_sha256": card.data_sha256,
+            "test_matches": card.metrics["matches"],
+            "brier": pooled["brier"],
+            "ece": pooled["ece"],
+            "folder": card.folder,
+        }
+    ]
+
+
+def show_committed(status: dict[str, Any]) -> None:
+    """Print what ``committed_status`` says of a model, for people."""
+    from rich.table import Table
+
     table = Table(box=None, show_header=False)
     for name, value in (
-        ("model", f"{card.name}, version {card.version}"),
-        ("features", f"{card.feature_service}, {len(card.features)}"),
-        ("test", f"{card.metrics['matches']} matches never seen"),
-        ("Brier", _ranged(pooled["brier"])),
-        ("ECE", _ranged(pooled["ece"])),
-        ("size", f"{size / 1024:.0f} KiB"),
-        ("sha256", card.sha256),
-        ("data sha256", card.data_sha256),
-        ("files", f"{card.folder}, as the card describes them"),
+        ("model", f"{status['name']}, version {status['version']}"),
+        ("features", f"{status['feature_service']}, {status['features']}"),
+        ("test", f"{status['test_matches']} matches never seen"),
+        ("Brier", _ranged(status["brier"])),
+        ("ECE", _ranged(status["ece"])),
+        ("size", f"{status['bytes'] / 1024:.0f} KiB"),
+        ("sha256", status["sha256"]),
+        ("data sha256", status["data_sha256"]),
+        ("files", f"{status['folder']}, as the card describes them"),
     ):
         table.add_row(name, value)
     out.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,22 +15,27 @@ from riftstream.settings import Settings, get_settings
 BUCKET = "models"
 
 
-def put(card: Card, settings: Settings | None = None) -> str:
-    """Copy an artefact's files into the object store. The address of the folder is made from what it holds.
+def put(card: Card, version: str, settings: Settings | None = None) -> str:
+    """Copy an artefact's files into the object store, and give it a version there.
+
+    Returns:
+        The address of its folder, which is made from what it holds.
 
     Raises:
         ModelError: The object store does not take them.
     """
-    place = f"{BUCKET}/{card.name}/{card.version}-{card.sha256[:16]}"
+    place = f"{BUCKET}/{card.name}/{version}-{card.sha256[:16]}"
+    said = json.loads((card.folder / "card.json").read_bytes()) | {"version": version}
+    files = {name: (card.folder / name).read_bytes() for name in card.files}
     store = _store(settings)
     try:
         store.create_dir(BUCKET)
-        for name in ("card.json", *card.files):
+        for name, content in (files | {"card.json": json.dumps(said).encode()}).items():
             with store.open_output_stream(f"{place}/{name}") as out:
-                out.write((card.folder / name).read_bytes())
+                out.write(content)
     except OSError as cause:
         raise ModelError(
-            f"The object store does not take {card.name} {card.version}: {cause}.", "See 'rift status'."
+            f"The object store does not take {card.name} {version}: {cause}.", "See 'rift status'."
         ) from cause
     return f"s3://{place}"
 

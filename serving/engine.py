@@ -32,7 +32,7 @@ from serving.caches import REDIS_MS, Answer, Key, Memory, Shared, age_ms
 from serving.circuit import Circuit
 from serving.deployments import Deployments
 from serving.metrics import ANSWERS, BATCH, CACHE, DEGRADED, SECONDS
-from serving.predictor import identity
+from serving.predictor import Served, identity
 from serving.problems import Refused
 from serving.questions import Question
 from serving.triton import TritonClient
@@ -157,6 +157,7 @@ class Version:
     def __init__(self, card: Card, kind: Kind, settings: Settings) -> None:
         self.card = card
         self.kind = kind
+        self.served = Served.of(card)
         self.circuit = Circuit()
         self.client = TritonClient(settings.triton_url, card.name, card.version, timeout=TRITON_SECONDS)
 

@@ -9,8 +9,10 @@ from models import store
 from models.artefact import Card
 from riftstream.errors import ModelError
 from riftstream.settings import Settings, get_settings
-from serving.deployments import Artefact, Deployment
+from serving.deployments import Artefact, Deployment, Deployments
 from serving.engine import Kind, Version
+from serving.predictor import Served
+from serving.triton import TritonClient
 
 
 def at_start(models: Iterable[str]) -> dict[str, Deployment]:
@@ -95,3 +97,39 @@ class Versions:
                 card = card_of(deployment, number, self._settings)
                 self._made[key] = Version(card, self._kinds[deployment.model], self._settings)
             return self._made[key]
+
+
+class Followed:
+    """The versions of one model as ``model-updates`` has them, for the prediction loop.
+
+    Args:
+        kind: What the model answers about.
+        settings: Where Kafka, Triton and the object store are; the process's settings by default.
+    """
+
+    def __init__(self, kind: Kind, settings: Settings | None = None) -> None:
+        settings = settings or get_settings()
+        self._model = kind.model
+        self._versions = Versions([kind], settings)
+        self._deployments = Deployments(at_start([kind.model]), settings, self._versions.prepare)
+
+    def start(self) -> None:
+        """Follow the topic from now on.
+
+        Raises:
+            ModelError: There is no such model, or the topic cannot be read.
+        """
+        self._deployments.start()
+
+    def deployment(self) -> Deployment:
+        """Which versions answer now."""
+        return self._deployments[self._model]
+
+    def version(self, number: str) -> tuple[Served, TritonClient]:
+        """A version and its connection to Triton.
+
+        Raises:
+            ModelError: It cannot be had.
+        """
+        found = self._versions.get(self._model, number)
+        return found.served, found.client

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.commands import features
-from riftstream.cli import chart, demo, lineage, plan, predict, reference, replay_prediction, training, watch
+from models.commands import models
+from riftstream.cli import (
+    chart,
+    demo,
+    deploy,
+    lineage,
+    plan,
+    predict,
+    reference,
+    replay_prediction,
+    training,
+    watch,
+)
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.settings import get_settings
 
@@ -26,6 +38,7 @@ def register(app: typer.Typer) -> None:
         part.register(app)
     for part in (lineage, training):
         part.register(features)
+    deploy.register(models)
 
 
 def _up(

@@ -68,7 +68,7 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 
 
 def start_applications(progress: Progress | None = None) -> None:
-    """Start the prediction loop, the online store's writer and the HTTP API, or what of them does not run."""
+    """Start our applications, or what of them does not run: loop, online store's writer, requests, API."""
     from models.publish import install
 
     tell = progress or silent
@@ -76,6 +76,7 @@ def start_applications(progress: Progress | None = None) -> None:
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
     _start_online_store(tell)
+    stack.up_app("requests", ["rift", "serve", "requests"], progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
