@@ -17,7 +17,6 @@ from starlette.types import Receive
 from serving import lists, openapi, problems, status
 from serving.board import Told
 from serving.engine import Given, Outcome
-from serving.explain import MOST_REASONS, reasons
 from serving.front import JSON, Headers, Reply, body_of
 from serving.metrics import REFUSED, REGISTRY
 from serving.problems import Refused
@@ -145,7 +144,7 @@ class Endpoints:
         given = _given(engine.answer([question], anew=True)[0])
         version = self._service.versions.get(model, number)
         known = version.kind.read(engine.reader, version.card, [subject])[0]
-        told = reasons(version.card, known.vector, MOST_REASONS)
+        told = version.kind.reasons(version.card, question, known)
         return Reply(200, b'{"prediction":%b,"explanation":%b}' % (given.json(), orjson.dumps(told)))
 
     async def match(self, request: Request) -> Reply:

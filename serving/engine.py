@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,8 +75,13 @@ class Kind(Protocol):
     def nothing(self, card: Card) -> Known:
         """What is known where the online store is away."""
 
-    def facts(self, card: Card, question: Question, known: Known, said: list[np.ndarray] | None) -> Facts:
-        """What the model's outputs of one row say; its base rate where there are none."""
+    def facts(
+        self, card: Card, question: Question, known: Known, said: list[np.ndarray] | None
+    ) -> Facts | None:
+        """What the model's outputs of one row say; a fallback where there are none, if there is one."""
+
+    def reasons(self, card: Card, question: Question, known: Known) -> dict[str, Any]:
+        """Why the model says what it says: unit, base, reasons (the strongest first) and others."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Known:
         event_ms: Time of the newest event behind them, ms since the Unix epoch; None where nothing is known.
         live: Whether it is about a match that is being played.
         missing: Whether the online store has nothing of the subject.
+        means: What a fallback answer may stand on, by statistic.
     """
 
     vector: np.ndarray
@@ -96,6 +102,7 @@ class Known:
     event_ms: int | None
     live: bool
     missing: bool = False
+    means: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -324,37 +331,49 @@ class Engine:
     ) -> None:
         """Answer by the model, or by what is left where something is away."""
         begun = time.perf_counter()
-        kind, card = version.kind, version.card
-        subjects = list(dict.fromkeys(key[3] for key in keys))
-        store_away = False
-        try:
-            known = dict(zip(subjects, kind.read(self.reader, card, subjects), strict=True))
-        except StackError as away:
-            log.warning("engine.features_away", error=str(away))
-            known, store_away = dict.fromkeys(subjects, kind.nothing(card)), True
-        asked = [subject for subject in subjects if not known[subject].missing]
-        said: list[np.ndarray] | None = []
-        if asked:
-            said = version.ask(np.stack([known[subject].vector for subject in asked]))
-        rows = {subject: row for row, subject in enumerate(asked)}
+        known, store_away = self._read(version, keys)
+        said = self._said(version, known)
         cost = (time.perf_counter() - begun) * 1000
         SECONDS.observe(cost / 1000)
+        degraded = said is None or store_away
+        kept = self._kept(keys, store_away) if degraded else {}
         made: list[tuple[Key, Answer]] = []
         for key in keys:
             subject = known[key[3]]
             if subject.missing:
-                found[key] = _Found(refused=problems.unknown_subject(kind.subject_type, key[3]))
+                found[key] = _Found(refused=problems.unknown_subject(version.kind.subject_type, key[3]))
                 continue
-            outputs = None if said is None else [values[rows[key[3]]] for values in said]
-            answer = self._made(version, key, wanted[key][0], subject, outputs, cost, store_away)
-            if outputs is None or store_away:
-                found[key] = _Found(Given(answer, "fallback"), self._kept(key, store_away))
-            else:
+            outputs = None if said is None else said[key[3]]
+            answer = self._made(version, key, wanted[key][0], subject, outputs, cost, degraded)
+            if degraded:
+                fallback = None if answer is None else Given(answer, "fallback")
+                found[key] = _Found(fallback, kept.get(key))
+            elif answer is not None:
                 made.append((key, answer))
                 self.memory.put(key, answer)
                 found[key] = _Found(Given(answer, "model"))
         if made:
             self._shared.put(made)
+
+    def _read(self, version: Version, keys: list[Key]) -> tuple[dict[str, Known], bool]:
+        """What is known of the subjects of keys, and whether the online store is away."""
+        subjects = list(dict.fromkeys(key[3] for key in keys))
+        try:
+            known = version.kind.read(self.reader, version.card, subjects)
+        except StackError as away:
+            log.warning("engine.features_away", error=str(away))
+            return dict.fromkeys(subjects, version.kind.nothing(version.card)), True
+        return dict(zip(subjects, known, strict=True)), False
+
+    def _said(self, version: Version, known: Mapping[str, Known]) -> dict[str, list[np.ndarray]] | None:
+        """The model's outputs by subject; None while the model is away."""
+        asked = [subject for subject, one in known.items() if not one.missing]
+        if not asked:
+            return {}
+        outputs = version.ask(np.stack([known[subject].vector for subject in asked]))
+        if outputs is None:
+            return None
+        return {subject: [values[row] for values in outputs] for row, subject in enumerate(asked)}
 
     def _made(
         self,
@@ -364,36 +383,35 @@ class Engine:
         known: Known,
         outputs: list[np.ndarray] | None,
         cost: float,
-        store_away: bool,
-    ) -> Answer:
+        degraded: bool,
+    ) -> Answer | None:
+        """The answer to a question; None where the model is away and there is no fallback."""
         kind, card = version.kind, version.card
         facts = kind.facts(card, question, known, outputs)
+        if facts is None:
+            return None
         now = now_ms()
         record = prediction(card, kind.subject_type, key[3], known, facts, now)
-        degraded = outputs is None or store_away
         position = (record["source_topic"], record["source_partition"], record["source_offset"])
-        parts = (
-            card.name,
-            card.version,
-            key[3],
-            *position,
-            *key[4:],
-            *(("degraded", now) if degraded else ()),
-        )
+        parts = [card.name, card.version, key[3], *position, *key[4:]]
+        if degraded:
+            parts += ["degraded", now]
         record = {"prediction_id": identity(*parts), **record, "degraded": degraded}
         return Answer(record, now, known.event_ms, cost, self._live_ms if known.live else None, facts.more)
 
-    def _kept(self, key: Key, store_away: bool) -> Given | None:
-        """The newest answer of either cache, marked as degraded."""
+    def _kept(self, keys: list[Key], store_away: bool) -> dict[Key, Given]:
+        """The newest answer to each key in either cache, marked as degraded."""
         now = now_ms()
-        candidates = [("memory", self.memory.kept(key, now))]
-        if not store_away:
-            candidates.append(("redis", self._shared.get([key])[0]))
-        held = [(origin, answer) for origin, answer in candidates if answer is not None]
-        if not held:
-            return None
-        origin, answer = max(held, key=lambda one: one[1].made_ms)
-        return Given(replace(answer, record=answer.record | {"degraded": True}), origin)
+        shared = [None] * len(keys) if store_away else self._shared.get(keys)
+        found: dict[Key, Given] = {}
+        for key, from_redis in zip(keys, shared, strict=True):
+            candidates = [("memory", self.memory.kept(key, now)), ("redis", from_redis)]
+            held = [(origin, answer) for origin, answer in candidates if answer is not None]
+            if held:
+                origin, answer = max(held, key=lambda one: one[1].made_ms)
+                marked = replace(answer, record=answer.record | {"degraded": True})
+                found[key] = Given(marked, origin)
+        return found
 
 
 @dataclass(frozen=True)
@@ -421,7 +439,8 @@ def _checked(found: _Found, question: Question) -> Outcome:
             if given.answer.record["degraded"]:
                 DEGRADED.inc()
             return replace(given, request_id=question.request_id)
-    assert found.given is not None and question.max_age_ms is not None
+    if found.given is None or question.max_age_ms is None:
+        return problems.unavailable("The model is away, and nothing else can answer.")
     age = age_ms(found.given.answer, now)
     if age is None:
         return problems.unavailable("The age of the features is not known: the online store is away.")
@@ -451,6 +470,9 @@ def prediction(
         "player_id": None,
         "event_id": None,
         "probability": None,
+        "statistic": None,
+        "line": None,
+        "push": None,
         "distribution": None,
         "interval_low": None,
         "interval_high": None,

@@ -9,8 +9,8 @@ import numpy as np
 
 from features.views import find_view
 from models.artefact import Card, load_booster
-from serving.matches import VIEW
 
+MATCH_STATE = "match_state"
 MOST_REASONS = 10
 
 _boosters: dict[str, Any] = {}
@@ -35,7 +35,7 @@ def reasons(card: Card, vector: np.ndarray, most: int = MOST_REASONS) -> dict[st
     with _lock:
         added = booster.predict(xgb.DMatrix(vector.reshape(1, -1)), pred_contribs=True)[0]
     order = np.argsort(-np.abs(added[:-1]), kind="stable")[:most]
-    view = find_view(VIEW)
+    view = find_view(MATCH_STATE)
     told = [
         {
             "feature": card.features[place],

@@ -12,11 +12,12 @@ from features.online import OnlineReader, State
 from features.views import Service
 from models.artefact import Card
 from serving.engine import Facts, Known
+from serving.explain import MATCH_STATE as VIEW
+from serving.explain import reasons
 from serving.predictor import EVENTS
 from serving.questions import MATCH, Question
 from serving.triton import OUTPUTS
 
-VIEW = "match_state"
 _PLACE = (
     "event_id",
     "game_time_ms",
@@ -98,3 +99,7 @@ class MatchKind:
 
     def _record(self, match_id: str | None, place: dict[str, Any]) -> dict[str, Any]:
         return {"match_id": match_id, "source_topic": EVENTS, **place}
+
+    def reasons(self, card: Card, question: Question, known: Known) -> dict[str, Any]:
+        """What each feature adds to blue's log odds."""
+        return reasons(card, known.vector)

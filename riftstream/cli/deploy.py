@@ -1,4 +1,4 @@
-"""``rift models publish | promote | rollback | status``: which version of a model answers.
+"""``rift models publish | promote | rollback | retire | status``: which version of a model answers.
 
 A change is a record of ``model-updates``, which every process of the serving layer follows. A version is
 loaded into Triton before the record is sent, and the one before it stays loaded, so no request meets a model
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +37,7 @@ class Changed:
     """What a command did.
 
     Attributes:
-        action: ``publish``, ``shadow``, ``promote``, ``rollback``, or ``none`` where nothing had to be done.
+        action: ``publish``, ``promote``, ``rollback``, ``retire``, or ``none`` where nothing had to be done.
         model: The model.
         version: The version.
         live: Version that is live afterwards.
@@ -119,8 +120,18 @@ def version_of(card: Card, deployment: Deployment) -> str:
     return str(max(numbers, default=0) + 1)
 
 
-def promote(name: str, version: str, traffic: float | None, settings: Settings) -> Changed:
+def promote(
+    name: str, version: str, traffic: float | None, settings: Settings, since_ms: int | None = None
+) -> Changed:
     """Let a published version answer: all subjects, or a share of them.
+
+    Args:
+        name: The model.
+        version: The version.
+        traffic: Share of the subjects; all where it is None.
+        settings: Where the platform is.
+        since_ms: Feature mismatches found before have been dealt with (ms since the Unix epoch); those of the
+            last 24 hours count by default.
 
     Raises:
         ModelError: It is not published, Triton does not take it, served features differ from their
@@ -135,7 +146,7 @@ def promote(name: str, version: str, traffic: float | None, settings: Settings) 
     if deployment.live == version and whole and not deployment.split:
         return _changed("none", version, deployment)
     card = card_of(deployment, version, settings)
-    refuse_mismatches(settings)
+    refuse_mismatches(settings, since_ms)
     if version != deployment.live:
         refuse_worse(card, card_of(deployment, deployment.live, settings))
     serve(card)
@@ -168,8 +179,27 @@ def rollback(name: str, settings: Settings) -> Changed:
     return _changed(ROLLBACK, back, deployment)
 
 
-def refuse_mismatches(settings: Settings) -> None:
-    """See that no served feature was found lately to differ from its recomputation.
+def retire(name: str, version: str, settings: Settings) -> Changed:
+    """Forget a version that answers nothing: out of shadow, and out of Triton.
+
+    Raises:
+        ModelError: It is not known, or it answers.
+    """
+    from models.publish import withdraw
+    from serving.deployments import RETIRE
+    from serving.versions import card_of
+
+    deployment = deployment_of(name, settings)
+    card = card_of(deployment, version, settings)
+    if version in deployment.serving:
+        raise ModelError(f"{name} {version} answers; promote another version first.")
+    deployment = _send(deployment, RETIRE, version, settings, card)
+    withdraw(name, version)
+    return _changed(RETIRE, version, deployment)
+
+
+def refuse_mismatches(settings: Settings, since_ms: int | None = None) -> None:
+    """See that no served feature was found to differ from its recomputation: since a time, or lately.
 
     Raises:
         ModelError: Some were.
@@ -177,14 +207,14 @@ def refuse_mismatches(settings: Settings) -> None:
     from riftstream.cli.reading import kept
     from streams.clock import now_ms
 
-    since = now_ms() - MISMATCH_HOURS * _HOUR_MS
+    since = now_ms() - MISMATCH_HOURS * _HOUR_MS if since_ms is None else since_ms
     found = [got.record for got in kept("feature-mismatches", settings) if got.record["checked_at"] >= since]
     if found:
         first = found[0]
         raise ModelError(
-            f"{len(found)} feature mismatches were found in the last {MISMATCH_HOURS} hours, the first of "
-            f"{first['feature']} in {first['match_id']}: nothing is promoted meanwhile.",
-            "Find out why served and recomputed features differ.",
+            f"{len(found)} feature mismatches were found, the first of {first['feature']} in "
+            f"{first['match_id']}: nothing is promoted meanwhile.",
+            "Find out why served and recomputed features differ; --since leaves out what is dealt with.",
         )
 
 
@@ -192,10 +222,10 @@ def refuse_worse(card: Card, live: Card) -> None:
     """See that a version is not worse calibrated than the live one, beyond what chance explains.
 
     Raises:
-        ModelError: Its calibration error (ECE on the test split) lies above the live one's interval.
+        ModelError: The interval of its calibration error (ECE on the test split) lies above the live one's.
     """
-    new, old = (one.metrics["pooled"]["model"]["ece"] for one in (card, live))
-    if new[1] > old[2]:
+    new, old = (one.metrics.get("pooled", {}).get("model", {}).get("ece") for one in (card, live))
+    if new and old and new[1] > old[2]:
         raise ModelError(
             f"{card.name} {card.version} is worse calibrated than {live.version}: ECE {new[0]:.4f} "
             f"[{new[1]:.4f}, {new[2]:.4f}] against {old[0]:.4f} [{old[1]:.4f}, {old[2]:.4f}]."
@@ -268,6 +298,7 @@ def register(models: typer.Typer) -> None:
     models.command("publish")(_publish)
     models.command("promote")(_promote)
     models.command("rollback")(_rollback)
+    models.command("retire")(_retire_command)
     models.command("status")(_status)
 
 
@@ -279,6 +310,7 @@ def _show(changed: Changed, json: bool) -> None:
         "publish": f"{changed.model} {changed.version} is published and loaded.",
         "promote": f"{changed.model} {changed.version} is promoted.",
         "rollback": f"{changed.model} {changed.version} answers again.",
+        "retire": f"{changed.model} {changed.version} is retired.",
         "none": f"{changed.model} {changed.version}: nothing had to be done.",
     }
     out.print(said[changed.action], highlight=False)
@@ -313,18 +345,32 @@ def _promote(
         float | None,
         typer.Option(min=0.01, max=1.0, help="Share of the subjects that it answers; all by default."),
     ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="Feature mismatches found before (UTC) are dealt with; a day counts by default."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Let a published version answer, without a pause. Refused while there are feature mismatches.
 
     Example: rift models promote win_probability 2 --traffic 0.1
     """
-    _show(promote(name, version, traffic, get_settings()), json)
+    since_ms = None if since is None else round(since.replace(tzinfo=UTC).timestamp() * 1000)
+    _show(promote(name, version, traffic, get_settings(), since_ms), json)
 
 
 def _rollback(name: NameArgument = MODEL, json: JsonFlag = False) -> None:
     """Let the version answer again that did before; or take a share back. Example: rift models rollback"""
     _show(rollback(name, get_settings()), json)
+
+
+def _retire_command(
+    name: NameArgument,
+    version: Annotated[str, typer.Argument(help="The version.")],
+    json: JsonFlag = False,
+) -> None:
+    """Forget a version that does not answer, such as one in shadow. Example: rift models retire m 2"""
+    _show(retire(name, version, get_settings()), json)
 
 
 def _status(json: JsonFlag = False) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from serving import caches
 from serving.caches import KEPT_MS, MEMORY_MS, Answer, Memory
 
 KEY = ("m", "1", "match", "LCK/1")
@@ -56,5 +57,5 @@ def test_the_oldest_go_first_when_there_are_too_many() -> None:
 def test_an_answer_that_was_costly_is_refreshed_early_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
     costly, almost_over = answer(0, cost=100.0), MEMORY_MS - 100
     for chance, fresh in ((0.1, True), (0.9, False)):
-        monkeypatch.setattr(caches.random, "random", lambda chance=chance: chance)
+        monkeypatch.setattr(random, "random", lambda chance=chance: chance)
         assert costly.fresh(almost_over, MEMORY_MS) is fresh
