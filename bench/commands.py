@@ -11,7 +11,7 @@ import typer
 from riftstream.console import JsonFlag, out, print_json
 from riftstream.errors import RiftError
 
-NAMES = ("avro", "latency", "online", "peers", "pipeline", "scaling")
+NAMES = ("avro", "latency", "online", "peers", "pipeline", "scaling", "serving")
 
 
 def register(app: typer.Typer) -> None:

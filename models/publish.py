@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.artefact import BOOSTER, INTERVAL_ONNX, ONNX, Card, load_card
+from models.store import committed
 from riftstream.errors import ModelError
 from riftstream.settings import get_settings
 
@@ -19,28 +20,30 @@ if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
 
 WIN_PROBABILITY = "win_probability"
+MODELS = (WIN_PROBABILITY, "player_props")
 _STAMP = "stamp"
 
 _SERVING = Path(__file__).parent.parent / "serving"
 _REPOSITORY, _FIL_REPOSITORY = _SERVING / "model_repository", _SERVING / "model_repository_fil"
 
 
-def install(target: Path | None = None, url: str | None = None) -> Card:
-    """Lay win_probability into Triton's model repository and load it. Doing it again changes nothing.
+def install(target: Path | None = None, url: str | None = None) -> list[Card]:
+    """Lay the committed models into Triton's model repository and load them. Twice changes nothing.
 
     Args:
         target: Triton's model repository; that of the local stack by default.
         url: Triton's gRPC address; that of the settings by default.
 
     Returns:
-        The card of the model that Triton now serves.
+        The cards of the models that Triton now serves.
 
     Raises:
-        ModelError: The artefact is missing or broken, or Triton does not take it.
+        ModelError: An artefact is missing or broken, or Triton does not take it.
     """
-    card = load_card(WIN_PROBABILITY)
-    serve(card, target, url)
-    return card
+    cards = [card for name in MODELS if (card := committed(name)) is not None]
+    for card in cards:
+        serve(card, target, url)
+    return cards
 
 
 def lay_out(card: Card, target: Path) -> str:
@@ -50,10 +53,9 @@ def lay_out(card: Card, target: Path) -> str:
         A stamp of the version (SHA-256), which the configuration carries too: by it a running Triton tells
         what it has loaded.
     """
-    source, folder = _REPOSITORY / card.name, target / card.name
-    version = folder / card.version
+    version = target / card.name / card.version
     version.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(version / "model.py", (source / "1" / "model.py").read_bytes())
+    _write(version / "model.py", (_REPOSITORY / "model.py").read_bytes())
     _write(version / ONNX, (card.folder / ONNX).read_bytes())
     return _configure(card.name, target)[card.version]
 

@@ -63,6 +63,8 @@ def _routes(endpoints: Endpoints) -> list[BaseRoute]:
         ("GET", "/metrics", endpoints.metrics),
         ("GET", "/openapi.json", endpoints.openapi),
     ]
+    if endpoints.players:
+        table.append(("GET", "/predict/curve/{player_id:path}", endpoints.curve))
     return [Route(path, _answering(endpoint), methods=[method]) for method, path, endpoint in table]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -19,14 +20,17 @@ from serving.board import Told
 from serving.engine import Given, Outcome
 from serving.front import JSON, Headers, Reply, body_of
 from serving.metrics import REFUSED, REGISTRY
+from serving.players import MODEL as PLAYER_PROPS
+from serving.players import curve, usual_lines
 from serving.problems import Refused
-from serving.questions import LONGEST_ID, MATCH, MOST_IN_BATCH, Question
+from serving.questions import LONGEST_ID, MATCH, MOST_IN_BATCH, PLAYER, STATISTICS, Question
 from serving.service import Service
 
 T = TypeVar("T")
 
 MOST_SINGLE_BODY = 16_384
 MOST_BATCHES = 16
+MOST_LINES = 100
 
 
 def question_of(body: bytes) -> Question:
@@ -67,6 +71,11 @@ class Endpoints:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._batches = 0
+
+    @property
+    def players(self) -> bool:
+        """Whether questions about players are answered."""
+        return PLAYER_PROPS in self._service.engine.kinds
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run what is slow in a thread; only so many may wait."""
@@ -159,6 +168,25 @@ class Endpoints:
         given = await self._answer(question, _anew(dict(request.scope["headers"])))
         return Reply(200, given.json())
 
+    async def curve(self, request: Request) -> Reply:
+        """``GET /predict/curve/{player_id}``: P(over) along lines."""
+        query = _known(request, ("statistic", "lines", "max_age_ms", "model_version"))
+        statistic = query.get("statistic")
+        if statistic not in STATISTICS:
+            raise problems.wrong_query("statistic", f"must be one of {', '.join(STATISTICS)}.")
+        lines = _lines(query.get("lines"))
+        question = _question(
+            subject_type=PLAYER,
+            subject_id=request.path_params["player_id"],
+            statistic=statistic,
+            model_version=query.get("model_version"),
+            max_age_ms=lists.whole(query, "max_age_ms", None, 0, 2**53),
+        )
+        given = await self._answer(question, _anew(dict(request.scope["headers"])))
+        distribution = given.answer.record["distribution"]
+        points = curve(distribution, lines or usual_lines(distribution))
+        return Reply(200, b'{"prediction":%b,"curve":%b}' % (given.json(), orjson.dumps(points)))
+
     async def history(self, request: Request) -> Reply:
         """``GET /predict/match/{match_id}/history``: by match clock."""
         match_id = request.path_params["match_id"][:LONGEST_ID]
@@ -216,7 +244,7 @@ class Endpoints:
 
     async def openapi(self, _: Request) -> Reply:
         """``GET /openapi.json``."""
-        return Reply(200, openapi.document_bytes())
+        return Reply(200, openapi.document_bytes(self.players))
 
 
 def _read(item: Any) -> Question | Refused:
@@ -244,6 +272,21 @@ def _known(request: Request, known: Sequence[str]) -> Mapping[str, str]:
             names = ", ".join(known) or "none"
             raise problems.wrong_query(name[:60], f"there is no such parameter; there are: {names}.")
     return request.query_params
+
+
+def _lines(text: str | None) -> list[float]:
+    """The lines of a query, as numbers between commas; none where it has none.
+
+    Raises:
+        Refused: One is no number, or there are too many.
+    """
+    if text is None:
+        return []
+    parts = text.split(",")
+    good = all(re.fullmatch(r"\d{1,3}(\.\d{1,3})?", one, re.ASCII) for one in parts)
+    if len(parts) > MOST_LINES or not good:
+        raise problems.wrong_query("lines", f"must be up to {MOST_LINES} numbers from 0 to 999, with commas.")
+    return [float(one) for one in parts]
 
 
 def _page(request: Request) -> tuple[Mapping[str, str], list[lists.Filter], int]:

@@ -33,7 +33,8 @@ def reasons(card: Card, vector: np.ndarray, most: int = MOST_REASONS) -> dict[st
 
     booster = _booster(card)
     with _lock:
-        added = booster.predict(xgb.DMatrix(vector.reshape(1, -1)), pred_contribs=True)[0]
+        data = xgb.DMatrix(vector.reshape(1, -1), feature_names=booster.feature_names, nthread=1)
+        added = booster.predict(data, pred_contribs=True)[0]
     order = np.argsort(-np.abs(added[:-1]), kind="stable")[:most]
     view = find_view(MATCH_STATE)
     told = [

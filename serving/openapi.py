@@ -15,7 +15,7 @@ import orjson
 from serving.front import MEDIA_TYPE, VERSION
 from serving.lists import LIMIT, MOST_LIMIT, fields
 from serving.problems import KINDS
-from serving.questions import LONGEST_ID, MOST_IN_BATCH, Question
+from serving.questions import LONGEST_ID, MOST_IN_BATCH, STATISTICS, Question
 from streams.schemas import Field, for_topic
 
 Json = dict[str, Any]
@@ -30,6 +30,7 @@ _TYPES: dict[str, Json] = {
     "array<string>": {"type": "array", "items": {"type": "string"}},
 }
 _MATCH = "TRLH1/30030"
+_PLAYER = {"subject_type": "player", "subject_id": "SKT T1 Faker", "statistic": "kills"}
 _LARGEST = 2**53
 
 _DESCRIPTION = f"""
@@ -47,14 +48,14 @@ Predictions of League of Legends esports matches, each with what is needed to ma
 """
 
 
-@lru_cache(maxsize=1)
-def document_bytes() -> bytes:
-    """The document as JSON."""
-    return orjson.dumps(document())
+@lru_cache(maxsize=2)
+def document_bytes(players: bool = True) -> bytes:
+    """The document as JSON; without what is about players where no model answers for them."""
+    return orjson.dumps(document(players))
 
 
-def document() -> Json:
-    """The document."""
+def document(players: bool = True) -> Json:
+    """The document; without what is about players where no model answers for them."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,8 +65,8 @@ def document() -> Json:
             "description": _DESCRIPTION.strip(),
         },
         "servers": [{"url": f"/{VERSION}"}],
-        "paths": _paths(),
-        "components": {"schemas": _schemas()},
+        "paths": _paths() | (_player_paths() if players else {}),
+        "components": {"schemas": _schemas(players)},
     }
 
 
@@ -77,7 +78,7 @@ def _shape(field: Field) -> Json:
     return shape | {"description": f"{field.doc}{unit}"}
 
 
-def _schemas() -> Json:
+def _schemas(players: bool) -> Json:
     prediction = {field.name: _shape(field) for field in for_topic("predictions").fields}
     own: Json = {
         "answered_from": {
@@ -90,9 +91,22 @@ def _schemas() -> Json:
             "description": "Time since the newest event that the answer stands on. Unit: ms.",
         },
     }
+    said: Json = {
+        "mean": {"type": "number", "description": "For a player: mean of the distribution. Unit: count."},
+        "quantiles": {
+            "type": "object",
+            "description": "For a player: quantiles by per cent. Unit: count.",
+            "additionalProperties": {"type": "integer"},
+        },
+    }
     answer = _object({**own, **prediction})
+    if players:
+        answer["properties"] |= said
+    kinds = ["MatchQuestion", *(["PlayerQuestion"] if players else [])]
     return {
-        "Question": _question(),
+        "Question": {"oneOf": [{"$ref": f"#/components/schemas/{kind}"} for kind in kinds]},
+        **_questions(players),
+        "Curve": _curve(),
         "Prediction": _object(prediction),
         "Answer": answer,
         "Batch": _object({"requests": _list("Question", 1, MOST_IN_BATCH)}, closed=True),
@@ -126,29 +140,49 @@ def _list(name: str, least: int = 0, most: int | None = None) -> Json:
     return shape | ({"maxItems": most} if most else {})
 
 
-def _question() -> Json:
-    """The question: what it may hold depends on the kind of subject."""
-    whole = Question.model_json_schema()
-    properties: Json = whole["properties"]
+def _questions(players: bool) -> Json:
+    """Questions by what they are about: what one may hold depends on it."""
+    properties: Json = Question.model_json_schema()["properties"]
     for shape in properties.values():
         shape.pop("title", None)
-    match = dict(properties)
-    for name in ("statistic", "line"):
-        del match[name]
-    match["subject_type"] = {"const": "match", "description": properties["subject_type"]["description"]}
-    match["model_name"] = {
-        "enum": ["win_probability", None],
-        "description": properties["model_name"]["description"],
-    }
-    example = {"subject_type": "match", "subject_id": _MATCH, "max_age_ms": 60_000}
-    return {
-        "type": "object",
-        "description": "A question about one match.",
-        "properties": match,
-        "required": ["subject_type", "subject_id"],
-        "additionalProperties": False,
-        "examples": [example],
-    }
+
+    def about(
+        subject: str, model: str, without: tuple[str, ...], required: tuple[str, ...], **own: Any
+    ) -> Json:
+        held = {name: shape for name, shape in properties.items() if name not in without}
+        told = {name: properties[name]["description"] for name in ("subject_type", "model_name")}
+        held["subject_type"] = {"const": subject, "description": told["subject_type"]}
+        held["model_name"] = {"enum": [model, None], "description": told["model_name"]}
+        return {
+            "type": "object",
+            "description": f"A question about one {subject}.",
+            "properties": held | own,
+            "required": ["subject_type", "subject_id", *required],
+            "additionalProperties": False,
+        }
+
+    match = about("match", "win_probability", ("statistic", "line"), ())
+    match["examples"] = [{"subject_type": "match", "subject_id": _MATCH, "max_age_ms": 60_000}]
+    found = {"MatchQuestion": match}
+    if players:
+        statistic = {"enum": list(STATISTICS), "description": properties["statistic"]["description"]}
+        player = about("player", "player_props", (), ("statistic",), statistic=statistic)
+        player["examples"] = [{**_PLAYER, "line": 3.5}]
+        found["PlayerQuestion"] = player
+    return found
+
+
+def _curve() -> Json:
+    point = _object(
+        {
+            "line": {"type": "number", "description": "The line. Unit: count."},
+            "over": {"type": "number", "description": "Probability of more."},
+            "under": {"type": "number", "description": "Probability of less."},
+            "push": {"type": "number", "description": "Probability of exactly that."},
+        }
+    )
+    prediction = {"$ref": "#/components/schemas/Answer"}
+    return _object({"prediction": prediction, "curve": {"type": "array", "items": point}})
 
 
 def _batch_answer(answer: Json) -> Json:
@@ -374,6 +408,34 @@ def _paths() -> Json:
             }
         },
     } | _plain_paths()
+
+
+def _player_paths() -> Json:
+    text: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+    age = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
+    pattern = r"^[0-9]{1,3}(\.[0-9]{1,3})?(,[0-9]{1,3}(\.[0-9]{1,3})?){0,99}$"
+    lines = {"type": "string", "pattern": pattern}
+    return {
+        "/predict/curve/{player_id}": {
+            "get": {
+                "operationId": "predictCurve",
+                "summary": "P(over), P(under) and P(push) of a player's statistic, along lines.",
+                "parameters": [
+                    _parameter("player_id", "path", text, "The player.", _PLAYER["subject_id"]),
+                    _parameter("statistic", "query", {"enum": list(STATISTICS)}, "What is counted.", "kills")
+                    | {"required": True},
+                    _parameter("lines", "query", lines, "Lines between commas; the usual ones by default."),
+                    _parameter("max_age_ms", "query", age, "Oldest features that may answer. Unit: ms."),
+                    _parameter("model_version", "query", text, "Version; the live one by default."),
+                ],
+                "responses": _answer("The answer and its curve.", "Curve")
+                | _problems(
+                    *("query", "not-found", "unknown-subject", "unknown-model", "not-acceptable"),
+                    *("stale", "invalid-request", "busy", "unavailable"),
+                ),
+            }
+        }
+    }
 
 
 def _plain_paths() -> Json:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MATCH, PLAYER = "match", "player"
+STATISTICS = ("kills", "deaths", "assists")
 MOST_IN_BATCH = 1_000
 LONGEST_ID = 200
 

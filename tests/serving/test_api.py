@@ -38,7 +38,8 @@ def api(stack: Settings) -> httpx.Client:
 def match(stack: Settings, api: httpx.Client) -> str:
     """A match of six events whose predictions are published and whose state is in Redis."""
     name = new_match("api")
-    send(stack, *(event(name, n) for n in range(1, 6)), event(name, 6, "TEAM_GOLD", blue_gold=11_000))
+    gold = event(name, 6, "TEAM_GOLD", blue_gold=11_000, red_gold=9_500)
+    send(stack, *(event(name, n) for n in range(1, 6)), gold)
     wait_for(stack, "predictions", of_match(name), 6, identity="event_id")
     until(lambda: newest(api, name) == 6 * 60_000, "the match's state is in Redis")
     until(lambda: len(history(api, name)["items"]) == 6, "the API has heard of all predictions")

@@ -28,7 +28,8 @@ def test_an_answer_is_a_prediction_and_what_http_adds() -> None:
     schemas = openapi.document()["components"]["schemas"]
     names = {field.name for field in for_topic("predictions").fields}
     assert set(schemas["Prediction"]["properties"]) == names
-    assert set(schemas["Answer"]["properties"]) - names == {"answered_from", "age_ms"}
+    own = {"answered_from", "age_ms", "mean", "quantiles"}
+    assert set(schemas["Answer"]["properties"]) - names == own
 
 
 def test_every_reference_leads_somewhere() -> None:
