@@ -95,11 +95,12 @@ def test_sum_of_poisson_counts_is_a_poisson_count(means: list[float]) -> None:
 def test_multiples_sums_and_mixtures_of_tables() -> None:
     die = Tabulated.of(np.ones((1, 6)), 1)
     assert die.mean == pytest.approx(3.5)
-    assert (die.times(3).quantile(0.5), die.times(-1).quantile(0.01)) == (9, -6)
+    assert die.times(3).quantile(0.5).tolist() == [9]
+    assert die.times(-1).quantile(0.01).tolist() == [-6]
     assert die.times(-2).push(-12) == pytest.approx(1 / 6)
     two = total([die, die])
     assert two.push(7) == pytest.approx(6 / 36)
-    assert (two.over(12), two.under(2), two.lowest) == (0, 0, 2)
+    assert (two.over(12)[0], two.under(2)[0], two.lowest[0]) == (0, 0, 2)
     either = mixed([die, two], [0.25, 0.75])
     assert either.push(1) == pytest.approx(0.25 / 6)
     assert either.push(7) == pytest.approx(0.75 / 6)
