@@ -153,6 +153,12 @@ def part(view: str, columns: Sequence[str], prefix: str, **spine_keys: str) -> P
     )
 
 
+def scope_of(row: dict[str, Any]) -> str | None:
+    """Patch of a match, or its season where it has none, as ``champion_meta`` has it."""
+    found = row["patch"] or row["season"]
+    return None if found is None else str(found)
+
+
 def _timed(table: pa.Table) -> pa.Table:
     """The table with its event time as a timestamp, as Iceberg has it."""
     place = table.column_names.index(EVENT_TIME)

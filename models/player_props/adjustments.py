@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
+from models.history import scope_of
 from models.player_props.contract import COUNTED
-from models.player_props.data import scope_of
 from models.player_props.distribution import Doubles
 
 META_GAMES = 60.0

@@ -122,7 +122,7 @@ def context(row: dict[str, Any]) -> PlayerContext:
         opponent_form={name: row[f"opponent_{name}"] for name in _TEAM_COLUMNS},
         champion=row["champion"],
         league=row["league"],
-        scope=scope_of(row),
+        scope=history.scope_of(row),
         side=row["side"],
     )
 
@@ -222,9 +222,3 @@ def learnt_moments(seed: int, count: int = 4) -> Callable[[int, int], Ints]:
         return np.concatenate(([0], np.sort(random.integers(1, max(length, 2), count))))
 
     return moments
-
-
-def scope_of(row: dict[str, Any]) -> str | None:
-    """Patch of a game, or its season where there is none, as ``champion_meta`` has it."""
-    found = row["patch"] or row["season"]
-    return None if found is None else str(found)
