@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from features.training_set import EVENT_TIME, Part, Scan, training_set
 from features.views import find_view
-from jobs.runner import run_batch
+from jobs.runner import run_batches
 from streams.sources import json_lines
 
 Event = dict[str, Any]
@@ -67,7 +67,6 @@ def run(
     matches: Iterable[list[Event]],
     views: Sequence[str],
     on_match: Callable[[list[Event]], None] = lambda _: None,
-    on_view: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """Send matches through the SQL of some of ``VIEWS``.
 
@@ -75,12 +74,11 @@ def run(
         matches: Events of each match, in log order.
         views: Names of the views.
         on_match: Called with each match that was read.
-        on_view: Called with each view before it is made.
 
     Raises:
         JobError: Flink could not run the SQL.
     """
-    digest, tables = hashlib.sha256(), {}
+    digest = hashlib.sha256()
 
     def events() -> Iterator[Event]:
         for match in matches:
@@ -92,10 +90,8 @@ def run(
     with tempfile.TemporaryDirectory(prefix="rift-train-") as folder:
         file = Path(folder) / "events.jsonl"
         count = json_lines.write(events(), file)
-        for view in views:
-            on_view(view)
-            tables[view] = run_batch(VIEWS[view], view, source=file)
-    return Source(tables, digest.hexdigest(), count)
+        tables = run_batches([(VIEWS[view], view, None) for view in views], file)
+    return Source(dict(zip(views, tables, strict=True)), digest.hexdigest(), count)
 
 
 @dataclass(frozen=True)

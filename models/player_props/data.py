@@ -79,9 +79,7 @@ class Games:
     events: int
 
 
-def load(
-    matches: Iterable[list[history.Event]], on_view: Callable[[str], None] = lambda _: None
-) -> tuple[Games, history.Source]:
+def load(matches: Iterable[list[history.Event]]) -> tuple[Games, history.Source]:
     """Read matches, and send them through the SQL.
 
     Returns:
@@ -97,7 +95,7 @@ def load(
         if found.sides:
             kills[match[0]["match_id"]] = found
 
-    source = history.run(matches, VIEWS, note, on_view)
+    source = history.run(matches, VIEWS, note)
     return games_of(source, kills), source
 
 
