@@ -35,9 +35,9 @@ def trees(booster: xgb.Booster, features: str, output: str) -> onnx.NodeProto:
     )
 
 
-def tensor(name: str, width: int) -> onnx.ValueInfoProto:
+def tensor(name: str, width: int, rows: str = "n") -> onnx.ValueInfoProto:
     """An input or output: float32, shape [n, width]."""
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, width])
 
 
 def model(
@@ -53,10 +53,13 @@ def model(
         name: Name of the graph.
         nodes: Its nodes, in an order in which they can run.
         constants: Its constants.
-        inputs: Width of each input, by name.
+        inputs: Width of each input, by name; one of the name of a constant may be left out.
         outputs: Width of each output, by name.
     """
-    told, asked = ([tensor(*pair) for pair in widths.items()] for widths in (inputs, outputs))
+    defaults = {one.name for one in constants}
+    # A default has one row, whatever the number of rows of the other inputs.
+    told = [tensor(*pair, rows="m" if pair[0] in defaults else "n") for pair in inputs.items()]
+    asked = [tensor(*pair) for pair in outputs.items()]
     graph = helper.make_graph(list(nodes), name, told, asked, list(constants))
     made = helper.make_model(graph, opset_imports=_OPSETS, ir_version=_IR_VERSION, producer_name="riftstream")
     onnx.checker.check_model(made)
