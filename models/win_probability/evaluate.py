@@ -86,9 +86,9 @@ def _probability(log_odds: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 
-def _measured(p: np.ndarray, won: np.ndarray, match: np.ndarray, seed: int) -> dict[str, Any]:
-    """Each metric with its interval."""
-    draws, ones = bootstrap(match, DRAWS, seed), np.ones(len(won))
+def _measured(p: np.ndarray, won: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+    """Each metric with its interval over bootstrap draws, see ``metrics.bootstrap``."""
+    ones = np.ones(len(won))
     return {
         name: _with_interval(metric(p, won, ones), [metric(p, won, draw) for draw in draws])
         for name, metric in METRICS.items()
@@ -103,7 +103,7 @@ def _before_match(
     if not len(states.won):
         return {"matches": 0}
     p = _probability(model.log_odds(states.matrix, before[states.match]))
-    return {"matches": len(states.won), **_measured(p, states.won, states.match, seed)}
+    return {"matches": len(states.won), **_measured(p, states.won, bootstrap(states.match, DRAWS, seed))}
 
 
 def _with_and_without_gold(
@@ -114,13 +114,14 @@ def _with_and_without_gold(
     if not has.any():
         return {"states": 0}
     chosen = states.where(has)
+    draws = bootstrap(chosen.match, DRAWS, seed)
     hidden = chosen.matrix.copy()
     hidden[:, _GOLD] = np.nan
     return {
         "states": int(has.sum()),
         "matches": len(np.unique(chosen.match)),
         **{
-            name: _measured(_probability(model.log_odds(matrix, before[has])), chosen.won, chosen.match, seed)
+            name: _measured(_probability(model.log_odds(matrix, before[has])), chosen.won, draws)
             for name, matrix in (("with_gold", chosen.matrix), ("gold_hidden", hidden))
         },
     }
@@ -131,7 +132,8 @@ def _with_interval(value: float, drawn: list[float]) -> tuple[float, float, floa
 
 
 def _pooled(states: States, said: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
-    return {name: _measured(p, states.won, states.match, seed) for name, p in said.items()}
+    draws = bootstrap(states.match, DRAWS, seed)
+    return {name: _measured(p, states.won, draws) for name, p in said.items()}
 
 
 def _minute(minute: int, states: States, said: dict[str, np.ndarray], seed: int) -> dict[str, Any]:

@@ -30,12 +30,12 @@ def strong() -> Side:
 
 
 def fitted() -> pre_match.PreMatch:
-    weights = {name: 0.1 for name in INPUTS}
+    weights = dict.fromkeys(INPUTS, 0.1)
     return pre_match.PreMatch("1", 0.2, weights, ["2016 Spring"], 10.0)
 
 
 def test_sides_that_change_places_change_the_signs() -> None:
-    weak = Side(WEAK, [PLAYER | {"wins": 1}] * 5, [CHAMPION | {"wins": 14}] * 5)
+    weak = Side(WEAK, [PLAYER | {"wins": 1, "kills_mean": 1.0}] * 5, [CHAMPION | {"wins": 14}] * 5)
     one, other = pre_match.inputs([MatchContext(strong(), weak), MatchContext(weak, strong())])
     np.testing.assert_allclose(one, -other)
     known = dict(zip(INPUTS, one, strict=True))
