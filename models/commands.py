@@ -118,37 +118,47 @@ def _evaluate(
 @models.command("status")
 def _status(json: JsonFlag = False) -> None:
     """The committed models, checked against their cards. Example: rift models status --json"""
-    from rich.table import Table
+    status = committed_status()
+    if json:
+        print_json(status)
+        return
+    for one in status:
+        show_committed(one)
 
+
+def committed_status() -> list[dict[str, Any]]:
+    """The committed models, checked against their cards."""
     from models import training
     from models.artefact import load_card
 
-    rows = []
-    for name in training.NAMES:
-        card = load_card(name)
-        size = sum((card.folder / file).stat().st_size for file in card.model_files)
-        rows.append(
-            {
-                "name": card.name,
-                "version": card.version,
-                "sha256": card.sha256,
-                "bytes": size,
-                "feature_service": card.feature_service,
-                "features": len(card.features),
-                "data_sha256": card.data_sha256,
-                "test_matches": card.metrics["matches"],
-                **training.headline(name, card.metrics),
-                "folder": card.folder,
-            }
-        )
-    if json:
-        print_json(rows)
-        return
-    for row in rows:
-        table = Table(box=None, show_header=False)
-        for label, value in row.items():
-            table.add_row(label.replace("_", " "), _ranged(value) if isinstance(value, list) else str(value))
-        out.print(table)
+    cards = [load_card(name) for name in training.NAMES]
+    return [
+        {
+            "name": card.name,
+            "version": card.version,
+            "sha256": card.sha256,
+            "bytes": sum((card.folder / file).stat().st_size for file in card.model_files),
+            "feature_service": card.feature_service,
+            "features": len(card.features),
+            "data_sha256": card.data_sha256,
+            "test_matches": card.metrics["matches"],
+            **training.headline(card.name, card.metrics),
+            "folder": card.folder,
+        }
+        for card in cards
+    ]
+
+
+def show_committed(status: dict[str, Any]) -> None:
+    """Print what ``committed_status`` says of a model, for people."""
+    from rich.table import Table
+
+    from models.markdown import ranged
+
+    table = Table(box=None, show_header=False)
+    for name, value in status.items():
+        table.add_row(name.replace("_", " "), ranged(value) if isinstance(value, list) else str(value))
+    out.print(table)
 
 
 def _source(data: str | None) -> Source:
@@ -169,8 +179,3 @@ def _progress(what: str, steps: int) -> Iterator[Callable[[str, int], None]]:
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=steps)
         yield lambda doing, done: progress.update(task, description=doing, advance=done)
-
-
-def _ranged(value: list[float]) -> str:
-    middle, low, high = value
-    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"

@@ -20,7 +20,7 @@ TEAM = {
     "barons_mean": 1.0,
     "gold_diff_mean": 4000.0,
 }
-WEAK = TEAM | {"wins": 2, "form": 0.1, "kills_mean": 8.0, "deaths_mean": 14.0, "gold_diff_mean": None}
+WEAK = TEAM | {"wins": 2, "form": 0.1, "kills_mean": 8.0, "towers_mean": 2.0, "gold_diff_mean": None}
 PLAYER = {"games": 10, "wins": 7, "kills_mean": 4.0, "deaths_mean": 1.5, "assists_mean": 6.0}
 CHAMPION = {"picks": 40, "wins": 26}
 
