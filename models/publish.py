@@ -49,7 +49,7 @@ def lay_out(card: Card, target: Path) -> str:
     version = folder / card.version
     version.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = (source / "config.pbtxt").read_text()
-    code, graph = (source / "1" / "model.py").read_bytes(), (card.folder / ONNX).read_bytes()
+    code, graph = (_REPOSITORY / "model.py").read_bytes(), (card.folder / ONNX).read_bytes()
     stamp = hashlib.sha256(b"\0".join((config.encode(), code, graph))).hexdigest()
     config += f'parameters {{ key: "{_STAMP}", value: {{ string_value: "{stamp}" }} }}\n'
     _write(version / "model.py", code)

@@ -127,7 +127,7 @@ def load(folder: Path) -> Tables:
     return Tables(Champions(**raw["champions"]), Meta(**raw["metas"]), Leagues(**raw["leagues"]))
 
 
-def pool(seen: Doubles, expected: Doubles) -> tuple[Doubles, float]:
+def pool(seen: np.ndarray, expected: np.ndarray) -> tuple[Doubles, float]:
     """Parts of groups that borrow from one another.
 
     Args:

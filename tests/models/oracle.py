@@ -49,7 +49,9 @@ def played() -> list[list[Event]]:
 @lru_cache(maxsize=1)
 def source() -> Source:
     """Everything that the jobs make of ``played``."""
-    summaries, games, states = [], [], []
+    summaries: list[Event] = []
+    games: list[Event] = []
+    states: list[Event] = []
     of_sample = [recompute.match_features(placed(match)) for match in matches()]
     for number, match in enumerate(played()):
         told = recompute_forms.summary(placed(match))

@@ -12,6 +12,7 @@ import treelite
 
 from models.artefact import BOOSTER, INTERVAL_ONNX, ONNX, load_booster, load_card
 from models.player_props.contract import MODEL as PROPS
+from models.player_props.contract import NAMES
 from models.publish import lay_out, lay_out_fil
 from models.win_probability.features import FEATURES, MODEL, SERVICE, monotone
 from models.win_probability.model import PRE_MATCH_INPUT, load, start
@@ -149,7 +150,7 @@ def test_triton_configurations_take_as_many_features_as_there_are(repository: st
         text = config.read_text()
         assert f'name: "{config.parent.name}"' in text
         widths = re.findall(r'name: "(?:features|input__0)".*?dims: \[ (\d+) \]', text)
-        assert widths == [str(len(FEATURES))], config
+        assert widths == [str(len(NAMES if config.parent.name == PROPS else FEATURES))], config
 
 
 def test_laying_out_twice_touches_nothing(tmp_path: Path) -> None:
