@@ -182,7 +182,8 @@ def _measure(load: Load) -> Heard:
 def _memory(pid: int) -> float:
     """Resident memory of a process and all that it started, MB."""
     process = psutil.Process(pid)
-    return sum(one.memory_info().rss for one in (process, *process.children(recursive=True))) / 2**20
+    held: int = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+    return held / 2**20
 
 
 def _row(what: str, by: str, heard: Heard, factor: int = 1) -> list[Any]:
@@ -323,7 +324,7 @@ def run(seconds: float = SECONDS, only: list[str] | None = None) -> Result:
         for row in rows
         if row[0].startswith("single, 64")
     ]
-    about = (f"{by} {one['memory_mb']} MB, up in {one['start_s']} s" for by, one in raw["peers"].items())
+    weights = (f"{by} {one['memory_mb']} MB, up in {one['start_s']} s" for by, one in raw["peers"].items())
     return save(
         "serving",
         "rift bench serving",
@@ -337,7 +338,7 @@ def run(seconds: float = SECONDS, only: list[str] | None = None) -> Result:
             "nothing; they run the same ONNX file in their own process, with their own batching.",
             f"Batches count single predictions a second, times are of whole batches. The feed counts "
             f"deliveries; {FEED_RATE} predictions a second are sent for {FEED_SECONDS:.0f} s.",
-            f"Memory and start: {'; '.join(about)}.",
+            f"Memory and start: {'; '.join(weights)}.",
             *notes,
         ],
         raw=raw,

@@ -20,8 +20,7 @@ from serving.board import Told
 from serving.engine import Given, Outcome
 from serving.front import JSON, Headers, Reply, body_of
 from serving.metrics import REFUSED, REGISTRY
-from serving.players import MODEL as PLAYER_PROPS
-from serving.players import curve, usual_lines
+from serving.players import PlayerKind, curve, usual_lines
 from serving.problems import Refused
 from serving.questions import LONGEST_ID, MATCH, MOST_IN_BATCH, PLAYER, STATISTICS, Question
 from serving.service import Service
@@ -75,7 +74,7 @@ class Endpoints:
     @property
     def players(self) -> bool:
         """Whether questions about players are answered."""
-        return PLAYER_PROPS in self._service.engine.kinds
+        return PlayerKind.model in self._service.engine.kinds
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run what is slow in a thread; only so many may wait."""

@@ -16,10 +16,12 @@ from scipy import stats
 
 from features.online import OnlineReader, State
 from models.artefact import Card
-from models.player_props import adjustments
+from models.player_props import adjustments, explain
 from models.player_props.contract import MODEL, OUTPUTS, PlayerContext, distributions, vectors
 from models.player_props.distribution import CountDistribution, Tabulated
+from models.player_props.model import PlayerProps, load
 from serving.engine import Facts, Known
+from serving.explain import MOST_REASONS
 from serving.predictor import EVENTS
 from serving.questions import PLAYER, Question
 
@@ -32,6 +34,16 @@ _FALLBACK_MOST = 60
 @lru_cache(maxsize=16)
 def _adjustments(folder: Path) -> adjustments.Tables:
     return adjustments.load(folder)
+
+
+_models: dict[str, PlayerProps] = {}
+
+
+def _model(sha256: str, card: Card) -> PlayerProps:
+    """The model as XGBoost has it, by the artefact's identity."""
+    if sha256 not in _models:
+        _models[sha256] = load(card)
+    return _models[sha256]
 
 
 class PlayerKind:
@@ -98,6 +110,33 @@ class PlayerKind:
         (vector,) = vectors([PlayerContext()], _adjustments(card.folder))
         known = self._known("", vector, None, 0)
         return Known(vector, known.record, None, False)
+
+    def reasons(self, card: Card, question: Question, known: Known) -> dict[str, Any]:
+        """What each thing that is known adds to the logarithm of the mean."""
+        assert question.statistic is not None
+        model = _model(card.sha256, card)
+        found = explain.reasons(
+            model.boosters, model.calibration, known.vector, question.statistic, MOST_REASONS
+        )
+        parts = explain.contributions(
+            model.boosters, model.calibration, known.vector[None], question.statistic
+        )
+        mean = model.said(known.vector[None])[question.statistic].overall.mean
+        told = [
+            {
+                "feature": ", ".join(one.features),
+                "meaning": one.words,
+                "value": one.value,
+                "adds": one.contribution,
+            }
+            for one in found
+        ]
+        return {
+            "unit": "logarithm of the mean",
+            "base": float(np.log(mean[0]) - parts.sum()),
+            "reasons": told,
+            "others": float(parts.sum() - sum(one.contribution for one in found)),
+        }
 
     def facts(
         self, card: Card, question: Question, known: Known, said: list[np.ndarray] | None

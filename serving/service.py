@@ -14,6 +14,7 @@ from serving.deployments import Deployments
 from serving.engine import Engine, Kind, Outcome
 from serving.matches import MatchKind
 from serving.metrics import CIRCUIT
+from serving.players import PlayerKind
 from serving.questions import Question
 from serving.versions import Versions, at_start
 
@@ -22,7 +23,7 @@ _CIRCUITS = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 
 def every_kind() -> list[Kind]:
     """What can be asked about."""
-    return [MatchKind()]
+    return [MatchKind(), PlayerKind()]
 
 
 class Service:
