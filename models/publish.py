@@ -107,6 +107,8 @@ def withdraw(name: str, version: str, target: Path | None = None, url: str | Non
 def serve(card: Card, target: Path | None = None, url: str | None = None) -> None:
     """Lay a version into Triton's model repository beside the others and load it. Twice changes nothing.
 
+    A version that Triton does not take is taken out of the repository again; the others go on answering.
+
     Args:
         card: The version.
         target: Triton's model repository; that of the local stack by default.
@@ -116,8 +118,16 @@ def serve(card: Card, target: Path | None = None, url: str | None = None) -> Non
         ModelError: Triton does not take it.
     """
     settings = get_settings()
-    stamp = lay_out(card, target or settings.home / "triton" / "models")
-    _load(card, stamp, url or settings.triton_url)
+    repository = target or settings.home / "triton" / "models"
+    known = (repository / card.name / card.version).is_dir()
+    stamp = lay_out(card, repository)
+    try:
+        _load(card, stamp, url or settings.triton_url)
+    except ModelError:
+        if not known:
+            shutil.rmtree(repository / card.name / card.version)
+            _configure(card.name, repository)
+        raise
 
 
 def lay_out_fil(target: Path, card: Card | None = None) -> None:

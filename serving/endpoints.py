@@ -116,7 +116,7 @@ class Endpoints:
         if not isinstance(items, list):
             raise problems.malformed('The body must be {"requests": [...]} and hold nothing else.')
         if not 1 <= len(items) <= MOST_IN_BATCH:
-            raise problems.too_large(f"A batch holds from 1 to {MOST_IN_BATCH} requests.")
+            raise problems.unfit(f"A batch holds from 1 to {MOST_IN_BATCH} requests.")
         return await self._run(self._batch, items, _anew(headers))
 
     def _batch(self, items: list[Any], anew: bool) -> Reply:

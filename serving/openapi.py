@@ -15,7 +15,7 @@ import orjson
 from serving.front import MEDIA_TYPE, VERSION
 from serving.lists import LIMIT, MOST_LIMIT, fields
 from serving.problems import KINDS
-from serving.questions import LONGEST_ID, MOST_IN_BATCH, STATISTICS, Question
+from serving.questions import LONGEST_ID, MOST_IN_BATCH, PRINTABLE, STATISTICS, Question
 from streams.schemas import Field, for_topic
 
 Json = dict[str, Any]
@@ -32,6 +32,7 @@ _TYPES: dict[str, Json] = {
 _MATCH = "TRLH1/30030"
 _PLAYER = {"subject_type": "player", "subject_id": "SKT T1 Faker", "statistic": "kills"}
 _LARGEST = 2**53
+_ID: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": PRINTABLE}
 
 _DESCRIPTION = f"""
 Predictions of League of Legends esports matches, each with what is needed to make it again.
@@ -284,8 +285,7 @@ def _parameter(name: str, place: str, schema: Json, description: str, example: A
 
 
 def _match_parameter() -> Json:
-    schema: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
-    return _parameter("match_id", "path", schema, "The match; its slashes may stand as they are.", _MATCH)
+    return _parameter("match_id", "path", _ID, "The match; its slashes may stand as they are.", _MATCH)
 
 
 def _list_parameters(*filtered: tuple[str, str]) -> list[Json]:
@@ -326,7 +326,9 @@ def _paths() -> Json:
                 "summary": f"Answer up to {MOST_IN_BATCH:,} questions; faults are named by index.",
                 "requestBody": _body("Batch", {"requests": [one]}),
                 "responses": _answer("Answers, and what stood in the way of the others.", "BatchAnswer")
-                | _problems("malformed", "not-acceptable", "too-large", "media-type", "busy"),
+                | _problems(
+                    *("malformed", "not-acceptable", "too-large", "media-type"), *("invalid-request", "busy")
+                ),
             }
         },
         "/predict/explain": {
@@ -357,7 +359,7 @@ def _paths() -> Json:
                     _parameter(
                         "model_version",
                         "query",
-                        {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
+                        _ID,
                         "Version that shall answer; the live one by default.",
                     ),
                 ],
@@ -411,7 +413,6 @@ def _paths() -> Json:
 
 
 def _player_paths() -> Json:
-    text: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
     age = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
     pattern = r"^[0-9]{1,3}(\.[0-9]{1,3})?(,[0-9]{1,3}(\.[0-9]{1,3})?){0,99}$"
     lines = {"type": "string", "pattern": pattern}
@@ -421,12 +422,12 @@ def _player_paths() -> Json:
                 "operationId": "predictCurve",
                 "summary": "P(over), P(under) and P(push) of a player's statistic, along lines.",
                 "parameters": [
-                    _parameter("player_id", "path", text, "The player.", _PLAYER["subject_id"]),
+                    _parameter("player_id", "path", _ID, "The player.", _PLAYER["subject_id"]),
                     _parameter("statistic", "query", {"enum": list(STATISTICS)}, "What is counted.", "kills")
                     | {"required": True},
                     _parameter("lines", "query", lines, "Lines between commas; the usual ones by default."),
                     _parameter("max_age_ms", "query", age, "Oldest features that may answer. Unit: ms."),
-                    _parameter("model_version", "query", text, "Version; the live one by default."),
+                    _parameter("model_version", "query", _ID, "Version; the live one by default."),
                 ],
                 "responses": _answer("The answer and its curve.", "Curve")
                 | _problems(

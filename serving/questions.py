@@ -12,8 +12,8 @@ STATISTICS = ("kills", "deaths", "assists")
 MOST_IN_BATCH = 1_000
 LONGEST_ID = 200
 
-_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
-Text = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=_PRINTABLE)]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=PRINTABLE)]
 
 
 class Question(BaseModel):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from models.artefact import ONNX, artefact_folder, digest
+from models.publish import model_repository_versions
 from riftstream.cli import deploy
 from riftstream.errors import ModelError
 from riftstream.settings import Settings
@@ -36,14 +38,31 @@ def other(tmp_path: Path) -> Path:
     model = onnx.load(folder / ONNX)
     for node in model.graph.node:
         node.output[:] = [f"{name}_whole" if name == "interval_high" else name for name in node.output]
-    half = numpy_helper.from_array(np.array([0.5], dtype=np.float32), "half")
+    half = numpy_helper.from_array(np.array([0.5], dtype=np.float32), "one_half")
     model.graph.initializer.append(half)
-    model.graph.node.append(helper.make_node("Mul", ["interval_high_whole", "half"], ["interval_high"]))
+    model.graph.node.append(helper.make_node("Mul", ["interval_high_whole", "one_half"], ["interval_high"]))
     onnx.save(model, folder / ONNX)
     card = json.loads((folder / "card.json").read_text())
     card["files"][ONNX] = digest(folder / ONNX)
     (folder / "card.json").write_text(json.dumps(card))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def first_version(stack: Settings) -> Iterator[None]:
+    """The committed version alone, before and after each test, whatever became of it."""
+    _back_to_the_first(stack)
+    yield
+    _back_to_the_first(stack)
+
+
+def _back_to_the_first(stack: Settings) -> None:
+    deploy.publish(MODEL, None, False, stack)
+    found = deploy.deployment_of(MODEL, stack)
+    if found.live != "1" or found.split:
+        deploy.promote(MODEL, "1", None, stack, now_ms())
+    for version in set(found.artefacts) - {"1"}:
+        deploy.retire(MODEL, version, stack)
 
 
 class Load(threading.Thread):
@@ -109,18 +128,22 @@ def test_versions_change_under_load_and_no_request_fails(
     deploy.promote(MODEL, two, None, stack, now_ms())
     until(lambda: {load.newest for load in loads} == {two}, "the new version answers")
     took = time.monotonic() - begun
-    high_before, high = (loads[0].answers[place][1]["interval_high"] for place in (0, -1))
-    assert high == pytest.approx(0.5 * high_before, abs=1e-6)  # type: ignore[operator]
     deploy.rollback(MODEL, stack)
     until(lambda: {load.newest for load in loads} == {"1"}, "the version before answers again")
     for load in loads:
         load.ending.set()
         load.join()
-    failed = [(status, body) for load in loads for status, body in load.answers if status != 200]
-    assert not failed
-    assert not [body for load in loads for _, body in load.answers if body["degraded"]]
+    assert not [(status, body) for load in loads for status, body in load.answers if status != 200]
+    answers: list[Any] = [body for load in loads for _, body in load.answers]
+    assert not [body for body in answers if body["degraded"]]
+    highs = {(body["model_version"], body["features_sha256"]): body["interval_high"] for body in answers}
+    both = [vector for version, vector in highs if version == two and ("1", vector) in highs]
+    assert both, "both versions answered on the same features"
+    for vector in both:
+        assert highs[two, vector] == pytest.approx(0.5 * highs["1", vector], abs=1e-6)
     assert took < 60, "a version goes live within a minute"
     assert deploy.retire(MODEL, two, stack).live == "1"
+    assert model_repository_versions(MODEL) == ["1"]
 
 
 def _predictions(stack: Settings, match: str, version: str) -> list[dict[str, object]]:
@@ -128,6 +151,21 @@ def _predictions(stack: Settings, match: str, version: str) -> list[dict[str, ob
 
     records = (got.record for got in kept("predictions", stack, match))
     return [record for record in records if record["model_version"] == version]
+
+
+def test_a_version_that_does_not_load_leaves_no_trace(stack: Settings, other: Path, match: str) -> None:
+    (other / ONNX).write_bytes(b"no graph")
+    card = json.loads((other / "card.json").read_text())
+    card["files"][ONNX] = digest(other / ONNX)
+    (other / "card.json").write_text(json.dumps(card))
+    before = deploy.deployment_of(MODEL, stack)
+    with pytest.raises(ModelError, match="did not load"):
+        deploy.publish(MODEL, other, True, stack)
+    assert deploy.deployment_of(MODEL, stack) == before
+    assert model_repository_versions(MODEL) == ["1"]
+    url = f"{stack.api_url}/v1/predict/match/{match}"
+    answer = httpx.get(url, headers={"Cache-Control": "no-cache"}, trust_env=False).json()
+    assert (answer["model_version"], answer["degraded"]) == ("1", False)
 
 
 def test_nothing_is_promoted_while_features_differ(stack: Settings, other: Path) -> None:
@@ -156,7 +194,6 @@ def test_nothing_is_promoted_while_features_differ(stack: Settings, other: Path)
     assert deploy.deployment_of(MODEL, stack).live == "1"
     assert deploy.promote(MODEL, two, 0.5, stack, found_at + 1).split == {two: 0.5}
     assert deploy.rollback(MODEL, stack).split == {}
-    deploy.retire(MODEL, two, stack)
 
 
 def test_an_unknown_version_is_one_clear_error(stack: Settings) -> None:
