@@ -26,6 +26,8 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 MOST_FILTERS = 8
 LIMIT, MOST_LIMIT = 100, 500
+LARGEST = 2**53
+"""Largest whole number that every JSON reader takes as it is."""
 
 _FILTER = re.compile(r"filter\[(\w{1,40})\]\[(\w{1,5})\]")
 _TRUTHS = {"true": True, "false": False}
@@ -106,7 +108,10 @@ def _value(kind: str, text: str) -> Any:
         if not math.isfinite(value):
             raise ValueError(text)
         return value
-    return int(text)
+    number = int(text)
+    if abs(number) > LARGEST:
+        raise ValueError(text)
+    return number
 
 
 def whole(query: Mapping[str, str], name: str, default: int | None, least: int, most: int) -> int | None:

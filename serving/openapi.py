@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from serving.front import MEDIA_TYPE, VERSION
-from serving.lists import LIMIT, MOST_LIMIT, fields
+from serving.lists import LARGEST, LIMIT, MOST_LIMIT, fields
 from serving.problems import KINDS
 from serving.questions import LONGEST_ID, MOST_IN_BATCH, PRINTABLE, STATISTICS, Question
 from streams.schemas import Field, for_topic
@@ -31,7 +31,6 @@ _TYPES: dict[str, Json] = {
 }
 _MATCH = "TRLH1/30030"
 _PLAYER = {"subject_type": "player", "subject_id": "SKT T1 Faker", "statistic": "kills"}
-_LARGEST = 2**53
 _ID: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": PRINTABLE}
 
 _DESCRIPTION = f"""
@@ -110,7 +109,7 @@ def _schemas(players: bool) -> Json:
         "Curve": _curve(),
         "Prediction": _object(prediction),
         "Answer": answer,
-        "Batch": _object({"requests": _list("Question", 1, MOST_IN_BATCH)}, closed=True),
+        "Batch": _object({"requests": _batch_items()}, closed=True),
         "BatchAnswer": _batch_answer(answer),
         "Page": _object({"items": _list("Prediction"), "next_cursor": {"type": ["string", "null"]}}),
         "Explanation": _explanation(),
@@ -134,11 +133,8 @@ def _object(properties: Json, closed: bool = False) -> Json:
     return shape | ({"additionalProperties": False} if closed else {})
 
 
-def _list(name: str, least: int = 0, most: int | None = None) -> Json:
-    shape: Json = {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
-    if least:
-        shape["minItems"] = least
-    return shape | ({"maxItems": most} if most else {})
+def _list(name: str) -> Json:
+    return {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
 
 
 def _questions(players: bool) -> Json:
@@ -171,6 +167,12 @@ def _questions(players: bool) -> Json:
         player["examples"] = [{**_PLAYER, "line": 3.5}]
         found["PlayerQuestion"] = player
     return found
+
+
+def _batch_items() -> Json:
+    """The questions of a batch: what is none is named in the answer, and refuses nothing else."""
+    told = "Questions, see Question; what is none is named by its index in the answer's errors."
+    return {"type": "array", "items": {}, "minItems": 1, "maxItems": MOST_IN_BATCH, "description": told}
 
 
 def _curve() -> Json:
@@ -298,14 +300,14 @@ def _list_parameters(*filtered: tuple[str, str]) -> list[Json]:
         field = fields()[name]
         schema = dict(_TYPES[field.type])
         if schema["type"] == "integer":
-            schema |= {"minimum": -_LARGEST, "maximum": _LARGEST}
+            schema |= {"minimum": -LARGEST, "maximum": LARGEST}
         text = f"{field.doc} Any field of a Prediction that is no list can be compared so."
         found.append(_parameter(f"filter[{name}][{op}]", "query", schema, text))
     return found
 
 
 def _paths() -> Json:
-    max_age = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
+    max_age = {"type": "integer", "minimum": 0, "maximum": LARGEST}
     asked = (
         *("malformed", "unknown-subject", "unknown-model", "not-acceptable", "stale", "too-large"),
         *("media-type", "invalid-request", "busy", "unavailable"),
@@ -413,7 +415,7 @@ def _paths() -> Json:
 
 
 def _player_paths() -> Json:
-    age = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
+    age = {"type": "integer", "minimum": 0, "maximum": LARGEST}
     pattern = r"^[0-9]{1,3}(\.[0-9]{1,3})?(,[0-9]{1,3}(\.[0-9]{1,3})?){0,99}$"
     lines = {"type": "string", "pattern": pattern}
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MATCH, PLAYER = "match", "player"
 STATISTICS = ("kills", "deaths", "assists")
@@ -14,6 +14,11 @@ LONGEST_ID = 200
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=PRINTABLE)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows no whole numbers: 5.0 is 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Question(BaseModel):
@@ -33,7 +38,7 @@ class Question(BaseModel):
     line: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         None, description="For a player: the line that P(over) is asked for."
     )
-    max_age_ms: Annotated[int, Field(ge=0, le=2**53)] | None = Field(
+    max_age_ms: Annotated[Annotated[int, Field(ge=0, le=2**53)] | None, BeforeValidator(_whole)] = Field(
         None, description="Oldest features that may answer, in ms; null for any."
     )
     request_id: Text | None = Field(None, description="Identity of the question; the answer carries it.")

@@ -10,6 +10,7 @@ from features.commands import features
 from models.commands import models
 from riftstream.cli import (
     chart,
+    compare,
     demo,
     deploy,
     lineage,
@@ -38,7 +39,8 @@ def register(app: typer.Typer) -> None:
         part.register(app)
     for part in (lineage, training):
         part.register(features)
-    deploy.register(models)
+    for part in (deploy, compare):
+        part.register(models)
 
 
 def _up(
