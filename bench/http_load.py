@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -63,17 +64,16 @@ class _Connection(asyncio.Protocol):
         self._begins = begins
         self._buffer = bytearray()
         self._sent = 0.0
-        self.transport: asyncio.Transport | None = None
+        # uvloop's transports are none of asyncio's.
+        self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self._transport = transport
         self._ask()
 
     def _ask(self) -> None:
-        assert self.transport is not None
         self._sent = time.perf_counter()
-        self.transport.write(self._requests[self._next % len(self._requests)])
+        self._transport.write(self._requests[self._next % len(self._requests)])
         self._next += 1
 
     def data_received(self, data: bytes) -> None:

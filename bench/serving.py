@@ -174,9 +174,15 @@ def _measure(load: Load) -> Heard:
         file.write(json.dumps(asdict(load)))
         file.flush()
         ran = subprocess.run(
-            [sys.executable, "-m", "bench.http_load", file.name], cwd=ROOT, capture_output=True, check=True
+            [sys.executable, "-m", "bench.http_load", file.name],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
         )
-    return Heard(**json.loads(ran.stdout))
+    heard = Heard(**json.loads(ran.stdout))
+    if not heard.latencies_ms:
+        raise StackError(f"Nothing answered at {load.path} within {load.seconds:g} s.")
+    return heard
 
 
 def _memory(pid: int) -> float:
@@ -187,11 +193,7 @@ def _memory(pid: int) -> float:
 
 
 def _row(what: str, by: str, heard: Heard, factor: int = 1) -> list[Any]:
-    p50, p95, p99 = (
-        (round(float(value), 2) for value in np.percentile(heard.latencies_ms, [50, 95, 99]))
-        if heard.latencies_ms
-        else (None, None, None)
-    )
+    p50, p95, p99 = (round(float(value), 2) for value in np.percentile(heard.latencies_ms, [50, 95, 99]))
     rate = round(factor * len(heard.latencies_ms) / heard.seconds)
     return [what, by, rate, p50, p95, p99, heard.failed]
 
