@@ -11,7 +11,18 @@ import typer
 from riftstream.console import JsonFlag, out, print_json
 from riftstream.errors import RiftError
 
-NAMES = ("avro", "lake", "lake_scan", "latency", "online", "peers", "pipeline", "scaling", "soak")
+NAMES = (
+    "avro",
+    "lake",
+    "lake_scan",
+    "latency",
+    "online",
+    "peers",
+    "pipeline",
+    "scaling",
+    "serving",
+    "soak",
+)
 
 
 def register(app: typer.Typer) -> None:

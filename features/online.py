@@ -30,7 +30,7 @@ MOST_ENTITIES = 1000
 
 _TIMEOUT_SECONDS = 2.0
 _MAX_VALUES = 65_536
-_NO_AGE = -1
+_MISSING = -1
 
 _ARROW = {
     "string": pa.string(),
@@ -91,12 +91,15 @@ class Vectors:
         age_ms: Time since the event that each view's row holds, ms; -1 where it is missing. Shape [n, views],
             in the order of ``service.views``.
         state: ``State`` of each view, shape [n, views].
+        event_time: Time of the event that each view's row holds, ms since the Unix epoch; -1 where it is
+            missing. Shape [n, views].
     """
 
     service: Service
     entities: dict[str, list[str]]
     age_ms: np.ndarray
     state: np.ndarray
+    event_time: np.ndarray
     _raw: list[Raw]
 
     @cached_property
@@ -114,6 +117,27 @@ class Vectors:
         numbers = _numbers
         rows = [[numbers[raw] for raw in row] for row in self._raw]
         return np.asarray(rows, dtype=np.float32)
+
+    def numbers_of(self, features: Sequence[str]) -> np.ndarray:
+        """Some features (``view:feature``) as float32, shape [n, those], in the order given; NaN for null.
+
+        Raises:
+            ValueError: The service has no such feature.
+        """
+        numbers = _numbers
+        places = [self.service.features.index(feature) for feature in features]
+        rows = [[numbers[row[place]] for place in places] for row in self._raw]
+        return np.asarray(rows, dtype=np.float32).reshape(len(self._raw), len(places))
+
+    def values_of(self, features: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Some features (``view:feature``) as Python values, one tuple an entity; None for null and missing.
+
+        Raises:
+            ValueError: The service has no such feature.
+        """
+        values = _values
+        places = [self.service.features.index(feature) for feature in features]
+        return [tuple([values[row[place]] for place in places]) for row in self._raw]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -179,13 +203,13 @@ class OnlineReader:
         self._client = redis.Redis.from_url(
             url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
         )
-        self._plans: dict[str, tuple[Service, list[_Hash]]] = {}
+        self._plans: dict[str | Service, tuple[Service, list[_Hash]]] = {}
 
-    def get(self, service: str, entities: Sequence[str] | Mapping[str, Sequence[str]]) -> Vectors:
+    def get(self, service: str | Service, entities: Sequence[str] | Mapping[str, Sequence[str]]) -> Vectors:
         """Vectors of a feature service (or of a whole view, by its name).
 
         Args:
-            service: Name of the service.
+            service: Name of the service, or a service that is declared nowhere.
             entities: Values of its join key, or of each join key by its name where it has several.
 
         Raises:
@@ -202,12 +226,12 @@ class OnlineReader:
         """Close the connections."""
         self._client.close()
 
-    def _plan(self, name: str) -> tuple[Service, list[_Hash]]:
-        if name not in self._plans:
-            service = find_service(name)
+    def _plan(self, wanted: str | Service) -> tuple[Service, list[_Hash]]:
+        if wanted not in self._plans:
+            service = find_service(wanted) if isinstance(wanted, str) else wanted
             kinds = dict.fromkeys(view.keys for view in service.views)
-            self._plans[name] = service, [_Hash(keys, service) for keys in kinds]
-        return self._plans[name]
+            self._plans[wanted] = service, [_Hash(keys, service) for keys in kinds]
+        return self._plans[wanted]
 
     def _ask(self, request: bytes, answers: int) -> list[Raw]:
         """Send commands and read that many answers; a connection that died meanwhile is made anew once."""
@@ -268,17 +292,18 @@ def _vectors(
     service: Service, hashes: list[_Hash], given: dict[str, list[str]], answers: list[Raw], number: int
 ) -> Vectors:
     """Put answers, hash by hash and entity by entity, into vectors."""
-    now = now_ms()
-    ages = np.empty((number, len(service.views)), dtype=np.int64)
+    times = np.empty((number, len(service.views)), dtype=np.int64)
     for start, one in zip(range(0, len(answers), number), hashes, strict=True):
         for row, answer in enumerate(answers[start : start + number]):
             for place, (column, _) in enumerate(one.views, start=len(one.places)):
                 held = answer[place]
-                ages[row, column] = _NO_AGE if held is None else max(0, now - layout.milliseconds(held))
+                times[row, column] = _MISSING if held is None else layout.milliseconds(held)
+    missing = times == _MISSING
+    ages = np.where(missing, _MISSING, np.maximum(0, now_ms() - times))
     limits = np.array([_ttl_ms(view) for view in service.views])
     states = np.where(ages > limits, State.STALE, State.PRESENT)
-    states = np.where(ages == _NO_AGE, State.MISSING, states).astype(np.uint8)
-    return Vectors(service, given, ages, states, _in_order(service, hashes, answers, number))
+    states = np.where(missing, State.MISSING, states).astype(np.uint8)
+    return Vectors(service, given, ages, states, times, _in_order(service, hashes, answers, number))
 
 
 def _in_order(service: Service, hashes: list[_Hash], answers: list[Raw], number: int) -> list[Raw]:

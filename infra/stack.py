@@ -206,7 +206,7 @@ def _status(state: State, name: str, part: Part | None, entry: Entry, context: C
     )
 
 
-_SHARED = ("jobs", "demo", "feast", "flink", "logs", "stack.json", "secrets.json", "up.lock")
+_SHARED = ("jobs", "demo", "feast", "flink", "logs", "models", "stack.json", "secrets.json", "up.lock")
 """What the stack keeps in ``RIFT_HOME`` beside a folder for each part."""
 
 

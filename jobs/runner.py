@@ -284,28 +284,71 @@ def run_batch(
     Raises:
         JobError: There is no such job or view, or Flink could not run it.
     """
+    job = sqlfile.load(name) if file is None else sqlfile.read(file)
+    return run_batches(
+        [(job, view, out)],
+        source,
+        matches,
+        since_ms,
+        until_ms,
+        snapshot_id=snapshot_id,
+        options=options,
+        settings=settings,
+    )[0]
+
+
+def run_batches(
+    views: Sequence[tuple[sqlfile.Job | str, str, Path | None]],
+    source: str | Path = LAKE,
+    matches: Collection[str] | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    *,
+    snapshot_id: int | None = None,
+    options: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> list[pa.Table]:
+    """Run several views over the same history, as ``run_batch`` does one; a JVM's start counts once.
+
+    Args:
+        views: Job (or its name) and view, and the Parquet file to write or None, of each.
+        source: See ``run_batch``, like the others.
+        matches: Only these match ids.
+        since_ms: Only events at or after this event time.
+        until_ms: Only events before this event time.
+        snapshot_id: Iceberg snapshot to read; the newest by default.
+        options: Flink options.
+        settings: Where everything is.
+
+    Raises:
+        JobError: There is no such job or view, or Flink could not run one.
+    """
     import pyarrow.parquet as pq
 
     settings = settings or get_settings()
-    job = sqlfile.load(name) if file is None else sqlfile.read(file)
-    if view not in (*job.views, *job.targets):
-        raise JobError(f"{name} has no view {view}.", f"It has: {', '.join(job.views)}.")
     with tempfile.TemporaryDirectory(prefix="rift-batch-") as folder:
-        rows = out or Path(folder) / "rows.parquet"
-        request = {
-            "file": str(job.file),
+        orders = []
+        for number, (named, view, out) in enumerate(views):
+            job = sqlfile.load(named) if isinstance(named, str) else named
+            if view not in (*job.views, *job.targets):
+                raise JobError(f"{job.name} has no view {view}.", f"It has: {', '.join(job.views)}.")
+            file = out or Path(folder) / f"rows-{number}.parquet"
+            orders.append({"file": str(job.file), "view": view, "out": str(file.resolve())})
+        request: dict[str, Any] = {
+            "views": orders,
             "options": dict(options or {}),
-            "view": view,
             "source": str(source if source == LAKE else Path(source).resolve()),
             "matches": sorted(matches) if matches is not None else None,
             "since_ms": since_ms,
             "until_ms": until_ms,
             "snapshot_id": snapshot_id,
-            "out": str(rows.resolve()),
             "folder": folder,
         }
         _session(settings, "batch", request)
-        return pq.read_table(rows, memory_map=out is not None)
+        return [
+            pq.read_table(order["out"], memory_map=out is not None)
+            for order, (_, _, out) in zip(orders, views, strict=True)
+        ]
 
 
 def run_tables(

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -393,10 +393,18 @@ def _answer_submit(request: dict[str, Any], settings: Settings) -> list[dict[str
     return answers
 
 
-def _answer_batch(request: dict[str, Any], settings: Settings) -> str:
+def _answer_batch(request: dict[str, Any], settings: Settings) -> None:
+    """Write the rows of each view that is asked for; one JVM does them all, one after the other."""
+    for number, order in enumerate(request["views"]):
+        folder = Path(request["folder"]) / str(number)
+        folder.mkdir()
+        _write_view(order, request, folder, settings)
+
+
+def _write_view(order: dict[str, str], request: dict[str, Any], folder: Path, settings: Settings) -> None:
     import pyarrow.parquet as pq
 
-    job = sqlfile.read(Path(request["file"]))
+    job = sqlfile.read(Path(order["file"]))
     schema = for_topic(history.TOPIC)
     chosen = history.Chosen(
         request["matches"], request["since_ms"], request["until_ms"], request["snapshot_id"]
@@ -404,20 +412,12 @@ def _answer_batch(request: dict[str, Any], settings: Settings) -> str:
     if request["source"] == "lake":
         rows = history.from_lake(schema, settings, chosen)
     else:
-        rows = history.from_file(schema, Path(request["source"]), chosen, Path(request["folder"]))
+        rows = history.from_file(schema, Path(request["source"]), chosen, folder)
     kept = {key: value for key, value in job.settings.items() if not key.startswith(_STREAM_ONLY)}
-    options = {**kept, **_BATCH, "pipeline.name": f"{job.name}: {request['view']}", **request["options"]}
+    options = {**kept, **_BATCH, "pipeline.name": f"{job.name}: {order['view']}", **request["options"]}
     table_environment = environment(LOCAL, batch=True, options=options, logs=settings.home / "logs")
-    table = batch(
-        job,
-        request["view"],
-        schema,
-        rows,
-        environment=table_environment,
-        folder=Path(request["folder"]) / "flink",
-    )
-    pq.write_table(table, request["out"], compression="zstd")
-    return str(request["out"])
+    table = batch(job, order["view"], schema, rows, environment=table_environment, folder=folder / "flink")
+    pq.write_table(table, order["out"], compression="zstd")
 
 
 def _answer_tables(request: dict[str, Any], settings: Settings) -> dict[str, str]:
@@ -450,7 +450,11 @@ def _only_source(job: sqlfile.Job) -> RecordSchema:
     return read[0]
 
 
-_ANSWERS = {"submit": _answer_submit, "batch": _answer_batch, "tables": _answer_tables}
+_ANSWERS: dict[str, Callable[[dict[str, Any], Settings], Any]] = {
+    "submit": _answer_submit,
+    "batch": _answer_batch,
+    "tables": _answer_tables,
+}
 
 
 if __name__ == "__main__":

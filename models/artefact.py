@@ -16,7 +16,7 @@ from riftstream.errors import ModelError
 
 ROOM = Path(__file__).parent
 BOOSTER, ONNX, INTERVAL_ONNX, INTERVAL = "model.ubj", "model.onnx", "interval.onnx", "interval.json"
-MODEL_FILES = (BOOSTER, ONNX, INTERVAL_ONNX, INTERVAL)
+_MODEL_KINDS = (".ubj", ".onnx", ".json")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Card:
         version: Its version, a number as text, as Triton wants it.
         feature_service: Name of the list of features.
         features: The features, in the model's order.
-        interval_level: Stated coverage of the interval.
-        base_rate: Share of the training matches that blue won.
+        interval_level: Stated coverage of the interval; 0 where the model says none.
+        base_rate: Share of the training matches that blue won; NaN where the model is about something else.
         seed: Seed of the training.
         data_sha256: SHA-256 of the canonical events that it was made from.
         files: SHA-256 of each file, by name.
@@ -50,9 +50,14 @@ class Card:
     folder: Path
 
     @property
+    def model_files(self) -> tuple[str, ...]:
+        """Names of the files that predictions are made with, in order."""
+        return tuple(sorted(name for name in self.files if Path(name).suffix in _MODEL_KINDS))
+
+    @property
     def sha256(self) -> str:
         """Identity of the artefact: SHA-256 over the names and sums of its model files."""
-        text = "".join(f"{name} {self.files[name]}\n" for name in sorted(MODEL_FILES))
+        text = "".join(f"{name} {self.files[name]}\n" for name in self.model_files)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -84,8 +89,8 @@ def load_card(name: str, folder: Path | None = None) -> Card:
             version=raw["version"],
             feature_service=raw["feature_service"],
             features=tuple(raw["features"]),
-            interval_level=raw["interval_level"],
-            base_rate=raw["base_rate"],
+            interval_level=raw.get("interval_level", 0.0),
+            base_rate=raw.get("base_rate", float("nan")),
             seed=raw["seed"],
             data_sha256=raw["data"]["sha256"],
             files=raw["files"],
@@ -93,24 +98,28 @@ def load_card(name: str, folder: Path | None = None) -> Card:
             folder=folder,
         )
     except OSError as cause:
-        raise ModelError(f"There is no model {name} in {folder}.", "Train it: rift models train.") from cause
+        raise ModelError(
+            f"There is no model {name} in {folder}.", f"Train it: rift models train {name}."
+        ) from cause
     except (KeyError, ValueError, TypeError) as cause:
         raise ModelError(f"{folder / 'card.json'} is no model card: {cause!r}.") from cause
-    for file in MODEL_FILES:
-        if file not in card.files or not (folder / file).is_file():
-            raise ModelError(f"The model {name} lacks its file {file}.", "Train it: rift models train.")
+    for file in card.files:
+        if not (folder / file).is_file():
+            raise ModelError(
+                f"The model {name} lacks its file {file}.", f"Train it: rift models train {name}."
+            )
         if digest(folder / file) != card.files[file]:
             raise ModelError(
                 f"{folder / file} is not the file that the model's card describes: its checksum differs.",
-                "Restore it from version control, or train anew: rift models train.",
+                f"Restore it from version control, or train anew: rift models train {name}.",
             )
     return card
 
 
-def load_booster(card: Card) -> Any:
-    """The trees of a model whose card was loaded, as an ``xgboost.Booster``."""
+def load_booster(card: Card, file: str = BOOSTER) -> Any:
+    """Trees of a model whose card was loaded, as an ``xgboost.Booster``."""
     import xgboost as xgb
 
     booster = xgb.Booster()
-    booster.load_model(card.folder / BOOSTER)
+    booster.load_model(card.folder / file)
     return booster

@@ -12,6 +12,7 @@ import typer
 from riftstream.console import JsonFlag, err, out, print_json
 
 if TYPE_CHECKING:
+    from models.tracking import Run
     from streams.sources import Source
 
 models = typer.Typer(help="Models: train, evaluate, status.", no_args_is_help=True)
@@ -30,109 +31,122 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models, name="models")
 
 
+NameArgument = Annotated[str, typer.Argument(help="Model: win_probability or player_props.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--model", help="Folder of the artefact; the committed one by default.")
+]
+
+
 @models.command("train")
 def _train(
+    name: NameArgument = "win_probability",
     data: DataOption = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Folder to write; the committed artefact's by default.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Train win_probability from real matches, through the same SQL as the stream, and write its card.
+    """Train a model from real matches, through the same SQL as the stream, and write its card.
 
-    The same data and versions give the same files. Example: rift models train --data lol-pro-2014-2017
+    The same data, code and versions give the same files. The run is recorded in MLflow, in a SQLite file of
+    RIFT_HOME/mlflow.
+
+    Example: rift models train player_props --data lol-pro-2014-2017
     """
+    from models import training
     from models.artefact import artefact_folder
-    from models.win_probability.build import STEPS, build
-    from models.win_probability.features import MODEL
 
-    source = _source(data)
-    with _progress("training", STEPS) as tell:
-        card = build(source.matches(), out_folder, source=_described(source), tell=tell)
+    source, folder = _source(data), out_folder or artefact_folder(name)
+    with _progress("training", training.steps(name)) as tell:
+        card = training.train(name, source.matches(), folder, _described(source), tell)
+    run = _tracked(card, folder)
     if json:
-        print_json(card)
+        print_json({**card, "run": run})
         return
-    _show(card["metrics"]["test"])
-    out.print(f"The model and its card are in {out_folder or artefact_folder(MODEL)}.", highlight=False)
+    training.show(name, card["metrics"]["test"], out)
+    out.print(f"The model and its card are in {folder}.", highlight=False)
+    if run is not None:
+        out.print(f"The run is {run.run_id} in {run.store}.", highlight=False)
+
+
+def _tracked(card: dict[str, Any], folder: Path) -> Run | None:
+    """The run in MLflow; None, and a word on standard error, where MLflow cannot be used."""
+    from models.tracking import track
+    from riftstream.errors import ModelError
+
+    try:
+        return track(card, folder)
+    except ModelError as error:
+        err.print(str(error))
+        return None
 
 
 @models.command("evaluate")
 def _evaluate(
+    name: NameArgument = "win_probability",
     data: DataOption = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    folder: Annotated[
-        Path | None, typer.Option("--model", help="Folder of the artefact; the committed one by default.")
-    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train, validation, test, or all: every match of whatever season.")
+    ] = "test",
+    folder: FolderOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Evaluate win_probability and its baselines, minute by minute. Example: rift models evaluate"""
-    from models.artefact import load_booster, load_card
-    from models.win_probability.data import MINUTES, SPLITS, load
-    from models.win_probability.evaluate import evaluate
-    from models.win_probability.features import MODEL
-    from models.win_probability.interval import load_table
+    """Evaluate a model beside its baselines on matches of any folder in a source's format.
+
+    Example: rift models evaluate win_probability --data oracles-elixir:oracles-elixir --split all
+    """
+    from models import training
+    from models.artefact import load_card
+    from models.win_probability.data import SPLITS
+    from models.win_probability.evaluate import ALL
     from riftstream.errors import ModelError
 
-    if split not in SPLITS:
-        raise ModelError(f"There is no split {split}.", f"Splits: {', '.join(SPLITS)}.")
-    card = load_card(MODEL, folder)
+    if split not in (*SPLITS, ALL):
+        raise ModelError(f"There is no split {split}.", f"Splits: {', '.join((*SPLITS, ALL))}.")
+    card = load_card(name, folder)
     source = _source(data)
-    with _progress("evaluating", len(MINUTES) + 1) as tell:
-        tell("features by the streaming SQL", 0)
-        corpus = load(source.matches())
-        tell("evaluating", 1)
-        booster, table = load_booster(card), load_table(card.folder)
-        result = evaluate(booster, table, corpus, split, card.seed, lambda: tell("evaluating", 1))
-    result["data_sha256"] = corpus.sha256
-    result["same_data_as_card"] = corpus.sha256 == card.data_sha256
+    with _progress("evaluating", training.evaluation_steps(name)) as tell:
+        result = training.evaluate(card, source.matches(), split, tell)
     if json:
         print_json(result)
         return
-    _show(result)
+    training.show(name, result, out)
     if not result["same_data_as_card"]:
         err.print("These are other events than the model was trained with.")
 
 
-@models.command("status")
-def _status(json: JsonFlag = False) -> None:
-    """The committed models, checked against their cards. Example: rift models status --json"""
+def committed_status() -> list[dict[str, Any]]:
+    """The committed models, checked against their cards."""
+    from models import training
+    from models.artefact import load_card
+
+    cards = [load_card(name) for name in training.NAMES]
+    return [
+        {
+            "name": card.name,
+            "version": card.version,
+            "sha256": card.sha256,
+            "bytes": sum((card.folder / file).stat().st_size for file in card.model_files),
+            "feature_service": card.feature_service,
+            "features": len(card.features),
+            "data_sha256": card.data_sha256,
+            "test_matches": card.metrics["matches"],
+            **training.headline(card.name, card.metrics),
+            "folder": card.folder,
+        }
+        for card in cards
+    ]
+
+
+def show_committed(status: dict[str, Any]) -> None:
+    """Print what ``committed_status`` says of a model, for people."""
     from rich.table import Table
 
-    from models.artefact import MODEL_FILES, load_card
-    from models.win_probability.features import MODEL
+    from models.markdown import ranged
 
-    card = load_card(MODEL)
-    size = sum((card.folder / name).stat().st_size for name in MODEL_FILES)
-    pooled = card.metrics["pooled"]["model"]
-    status: dict[str, Any] = {
-        "name": card.name,
-        "version": card.version,
-        "sha256": card.sha256,
-        "bytes": size,
-        "feature_service": card.feature_service,
-        "features": len(card.features),
-        "data_sha256": card.data_sha256,
-        "test_matches": card.metrics["matches"],
-        "brier": pooled["brier"],
-        "ece": pooled["ece"],
-        "folder": card.folder,
-    }
-    if json:
-        print_json([status])
-        return
     table = Table(box=None, show_header=False)
-    for name, value in (
-        ("model", f"{card.name}, version {card.version}"),
-        ("features", f"{card.feature_service}, {len(card.features)}"),
-        ("test", f"{card.metrics['matches']} matches never seen"),
-        ("Brier", _ranged(pooled["brier"])),
-        ("ECE", _ranged(pooled["ece"])),
-        ("size", f"{size / 1024:.0f} KiB"),
-        ("sha256", card.sha256),
-        ("data sha256", card.data_sha256),
-        ("files", f"{card.folder}, as the card describes them"),
-    ):
-        table.add_row(name, value)
+    for name, value in status.items():
+        table.add_row(name.replace("_", " "), ranged(value) if isinstance(value, list) else str(value))
     out.print(table)
 
 
@@ -154,29 +168,3 @@ def _progress(what: str, steps: int) -> Iterator[Callable[[str, int], None]]:
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=steps)
         yield lambda doing, done: progress.update(task, description=doing, advance=done)
-
-
-def _show(result: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table("", "Brier", "log loss", "AUC", "ECE", box=None)
-    for name, values in result["pooled"].items():
-        table.add_row(name, *(_ranged(values[metric]) for metric in ("brier", "log_loss", "auc", "ece")))
-    out.print(f"{result['matches']} matches of the {result['split']} split, minutes 1 to 40:")
-    out.print(table)
-    minutes = Table("minute", "matches", "model", "logistic", "base rate", box=None)
-    for row in result["by_minute"]:
-        brier = (f"{row[name]['brier'][0]:.4f}" for name in ("model", "logistic", "base_rate"))
-        minutes.add_row(str(row["minute"]), str(row["matches"]), *brier)
-    out.print("Brier by minute:")
-    out.print(minutes)
-    interval = result["interval"]
-    out.print(
-        f"Interval: {interval['covered']:.1%} of {interval['groups']} groups covered, "
-        f"{interval['level']:.0%} stated."
-    )
-
-
-def _ranged(value: list[float]) -> str:
-    middle, low, high = value
-    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"

@@ -72,3 +72,27 @@ def clustered_error(residual: Array, match: Array) -> float:
     _, place = np.unique(match, return_inverse=True)
     sums = np.bincount(place, residual - residual.mean())
     return float(np.sqrt((sums**2).sum()) / len(residual))
+
+
+def mean_interval(
+    values: Array, match: Array, draws: int, seed: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean of a value a state, and its bootstrap interval over whole matches."""
+    _, place = np.unique(match, return_inverse=True)
+    sums, counts = np.bincount(place, values), np.bincount(place)
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
+    return (float(values.mean()), *interval(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), level))
+
+
+def crps(cdf: Array, counts: Array, came: Array) -> Array:
+    """Continuous ranked probability score of distributions over whole numbers (Gneiting & Raftery 2007).
+
+    Args:
+        cdf: P(X ≤ count), shape [m, n].
+        counts: The counts, in steps of 1, from below what is likely to above it, shape [m].
+        came: What came of it, shape [n].
+
+    Returns:
+        The score of each, shape [n]: the sum over counts of (P(X ≤ count) - [came ≤ count])².
+    """
+    return np.asarray(((cdf - (came <= counts[:, None])) ** 2).sum(axis=0))

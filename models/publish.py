@@ -4,58 +4,130 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.artefact import BOOSTER, INTERVAL_ONNX, ONNX, Card, load_card
+from models.store import committed
 from riftstream.errors import ModelError
 from riftstream.settings import get_settings
 
+if TYPE_CHECKING:
+    from tritonclient.grpc import InferenceServerClient
+
 WIN_PROBABILITY = "win_probability"
+MODELS = (WIN_PROBABILITY, "player_props")
 _STAMP = "stamp"
 
 _SERVING = Path(__file__).parent.parent / "serving"
 _REPOSITORY, _FIL_REPOSITORY = _SERVING / "model_repository", _SERVING / "model_repository_fil"
 
 
-def install(target: Path | None = None, url: str | None = None) -> Card:
-    """Lay win_probability into Triton's model repository and load it. Doing it again changes nothing.
+def install(target: Path | None = None, url: str | None = None) -> list[Card]:
+    """Lay the committed models into Triton's model repository and load them. Twice changes nothing.
 
     Args:
         target: Triton's model repository; that of the local stack by default.
         url: Triton's gRPC address; that of the settings by default.
 
     Returns:
-        The card of the model that Triton now serves.
+        The cards of the models that Triton now serves.
 
     Raises:
-        ModelError: The artefact is missing or broken, or Triton does not take it.
+        ModelError: An artefact is missing or broken, or Triton does not take it.
     """
-    settings = get_settings()
-    card = load_card(WIN_PROBABILITY)
-    stamp = lay_out(card, target or settings.home / "triton" / "models")
-    _load(card, stamp, url or settings.triton_url)
-    return card
+    cards = [card for name in MODELS if (card := committed(name)) is not None]
+    for card in cards:
+        serve(card, target, url)
+    return cards
 
 
 def lay_out(card: Card, target: Path) -> str:
-    """Write the model's folder of a Triton model repository: configuration, code and ONNX file by version.
+    """Write a version's folder of a Triton model repository, and the configuration of all its versions.
 
     Returns:
-        A stamp of all of it (SHA-256), which the configuration carries too: by it a running Triton tells what
-        it has loaded.
+        A stamp of the version (SHA-256), which the configuration carries too: by it a running Triton tells
+        what it has loaded.
     """
-    source, folder = _REPOSITORY / card.name, target / card.name
-    version = folder / card.version
+    version = target / card.name / card.version
     version.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = (source / "config.pbtxt").read_text()
-    code, graph = (source / "1" / "model.py").read_bytes(), (card.folder / ONNX).read_bytes()
-    stamp = hashlib.sha256(b"\0".join((config.encode(), code, graph))).hexdigest()
-    config += f'parameters {{ key: "{_STAMP}", value: {{ string_value: "{stamp}" }} }}\n'
-    _write(version / "model.py", code)
-    _write(version / ONNX, graph)
-    _write(folder / "config.pbtxt", config.encode())
-    return stamp
+    _write(version / "model.py", (_REPOSITORY / "model.py").read_bytes())
+    _write(version / ONNX, (card.folder / ONNX).read_bytes())
+    return _configure(card.name, target)[card.version]
+
+
+def _configure(name: str, target: Path) -> dict[str, str]:
+    """Write a model's configuration, with a stamp of each version whose folder is there; gives the stamps."""
+    config = (_REPOSITORY / name / "config.pbtxt").read_text()
+    folders = sorted(file.parent for file in (target / name).glob(f"*/{ONNX}"))
+    stamps = {folder.name: _stamp(config, folder) for folder in folders}
+    for number, stamp in stamps.items():
+        config += f'parameters {{ key: "{_STAMP}_{number}", value: {{ string_value: "{stamp}" }} }}\n'
+    _write(target / name / "config.pbtxt", config.encode())
+    return stamps
+
+
+def _stamp(config: str, folder: Path) -> str:
+    parts = (config.encode(), (folder / "model.py").read_bytes(), (folder / ONNX).read_bytes())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def model_repository_versions(name: str, target: Path | None = None) -> list[str]:
+    """Versions of a model that lie in Triton's model repository; that of the local stack by default."""
+    folder = (target or get_settings().home / "triton" / "models") / name
+    return sorted(file.parent.name for file in folder.glob(f"*/{ONNX}"))
+
+
+def withdraw(name: str, version: str, target: Path | None = None, url: str | None = None) -> None:
+    """Take a version out of Triton and of its model repository; the others go on answering.
+
+    Args:
+        name: The model.
+        version: The version; nothing happens where it is not there.
+        target: Triton's model repository; that of the local stack by default.
+        url: Triton's gRPC address; that of the settings by default.
+
+    Raises:
+        ModelError: Triton does not answer.
+    """
+    settings = get_settings()
+    target = target or settings.home / "triton" / "models"
+    if not (target / name / version).is_dir():
+        return
+    shutil.rmtree(target / name / version)
+    _configure(name, target)
+    with _triton(url or settings.triton_url, f"unload {name} {version}") as client:
+        client.load_model(name)
+
+
+def serve(card: Card, target: Path | None = None, url: str | None = None) -> None:
+    """Lay a version into Triton's model repository beside the others and load it. Twice changes nothing.
+
+    A version that Triton does not take is taken out of the repository again; the others go on answering.
+
+    Args:
+        card: The version.
+        target: Triton's model repository; that of the local stack by default.
+        url: Triton's gRPC address; that of the settings by default.
+
+    Raises:
+        ModelError: Triton does not take it.
+    """
+    settings = get_settings()
+    repository = target or settings.home / "triton" / "models"
+    known = (repository / card.name / card.version).is_dir()
+    stamp = lay_out(card, repository)
+    try:
+        _load(card, stamp, url or settings.triton_url)
+    except ModelError:
+        if not known:
+            shutil.rmtree(repository / card.name / card.version)
+            _configure(card.name, repository)
+        raise
 
 
 def lay_out_fil(target: Path, card: Card | None = None) -> None:
@@ -85,22 +157,33 @@ def _write(file: Path, content: bytes) -> None:
     Path(temporary).replace(file)
 
 
-def _load(card: Card, stamp: str, url: str) -> None:
-    """Have Triton load the model, unless it serves this very one."""
+@contextmanager
+def _triton(url: str, what: str) -> Iterator[InferenceServerClient]:
+    """A connection to Triton.
+
+    Raises:
+        ModelError: Triton did not do what it was asked.
+    """
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
     client = InferenceServerClient(url)
     try:
+        yield client
+    except InferenceServerException as cause:
+        raise ModelError(f"Triton at {url} did not {what}: {cause.message()}.") from cause
+    finally:
+        client.close()
+
+
+def _load(card: Card, stamp: str, url: str) -> None:
+    """Have Triton load the model, unless it serves this very one."""
+    with _triton(url, f"load {card.name}") as client:
         if client.is_model_ready(card.name, card.version):
             loaded = client.get_model_config(card.name, card.version).config.parameters
-            if loaded[_STAMP].string_value == stamp:
+            if loaded[f"{_STAMP}_{card.version}"].string_value == stamp:
                 return
         client.load_model(card.name)
         ready = client.is_model_ready(card.name, card.version)
-    except InferenceServerException as cause:
-        raise ModelError(f"Triton at {url} did not load {card.name}: {cause.message()}.") from cause
-    finally:
-        client.close()
     if not ready:
         raise ModelError(f"Triton at {url} loaded {card.name}, but not its version {card.version}.")

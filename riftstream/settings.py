@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     triton_url: str = Field("127.0.0.1:8001", description="Triton, gRPC address.")
     api_url: str = Field("http://127.0.0.1:8090", description="The HTTP API of this platform.")
 
+    live_cache_ms: int = Field(
+        1_000, ge=0, description="How long an answer about a match that is being played may be cached, ms."
+    )
     openlineage_url: str = Field(
         "", description="Server that OpenLineage events are sent to, beside their file; none where empty."
     )

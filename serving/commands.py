@@ -9,7 +9,12 @@ import typer
 
 from riftstream.settings import get_settings
 
-serve = typer.Typer(help="Run an application in the foreground ('rift up' runs both).", no_args_is_help=True)
+MOST_CONNECTIONS = 4_096
+"""Connections that the API holds at once; further ones are answered with 503."""
+
+serve = typer.Typer(
+    help="Run an application in the foreground ('rift up' runs them all).", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -20,16 +25,25 @@ def register(app: typer.Typer) -> None:
 @serve.command("predictor")
 def _predictor() -> None:
     """Turn every record of match-features into a prediction, until stopped. Example: rift serve predictor"""
-    from models.artefact import load_card
-    from serving.predictor import PredictionLoop, Served
-    from serving.triton import TritonClient
+    from serving.matches import MatchKind
+    from serving.predictor import PredictionLoop
+    from serving.versions import Followed
 
-    card = load_card("win_probability")
-    model = Served(card.name, card.version, card.feature_service, tuple(card.features), card.interval_level)
-    loop = PredictionLoop(model, TritonClient(get_settings().triton_url, card.name, card.version))
+    choice = Followed(MatchKind())
+    choice.start()
+    live, _ = choice.version(choice.deployment().live)
+    loop = PredictionLoop(live, choice)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
     loop.run()
+
+
+@serve.command("requests")
+def _requests() -> None:
+    """Answer prediction-requests on predictions, until stopped. Example: rift serve requests"""
+    from serving.requests import run
+
+    run(get_settings())
 
 
 @serve.command("api")
@@ -42,4 +56,15 @@ def _api(
 
     from serving.api import app
 
-    uvicorn.run(app(get_settings()), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        app(get_settings()),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=3,
+        # Compressing each small message for each client costs more than it saves.
+        ws_per_message_deflate=False,
+    )

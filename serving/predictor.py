@@ -16,9 +16,11 @@ import confluent_kafka as kafka
 import numpy as np
 import structlog
 
+from models.artefact import Card
 from models.vector import sha256, to_matrix
 from riftstream.errors import ModelError, SchemaError
 from riftstream.settings import Settings, get_settings
+from serving.deployments import Deployment
 from streams.avro import Record
 from streams.client import Producer, codec_for
 from streams.clock import now_ms
@@ -44,6 +46,8 @@ PROVENANCE = (
     "blue_team",
     "red_team",
 )
+
+_MATCH = PROVENANCE.index("match_id")
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -74,11 +78,34 @@ class Served:
     features: tuple[str, ...]
     interval_level: float
 
+    @classmethod
+    def of(cls, card: Card) -> Served:
+        """The version of a card."""
+        return cls(card.name, card.version, card.feature_service, tuple(card.features), card.interval_level)
+
+
+class Choice(Protocol):
+    """Which versions of the model answer now; each has the same features."""
+
+    def deployment(self) -> Deployment:
+        """Which versions answer for which subjects, and which are only tried."""
+
+    def version(self, number: str) -> tuple[Served, Scorer]:
+        """A version and what answers for it.
+
+        Raises:
+            ModelError: It cannot be had.
+        """
+
+
+def identity(*parts: object) -> str:
+    """Identity of a prediction: the first 32 hex digits of a SHA-256 over what it depends on."""
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]
+
 
 def prediction_id(model: Served, match_id: str, partition: int, offset: int) -> str:
-    """Identity of a prediction: the first 32 hex digits of a SHA-256 over model, version and position."""
-    text = "|".join((model.name, model.version, match_id, EVENTS, str(partition), str(offset)))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """Identity of a prediction about a match: model, version and position in the log."""
+    return identity(model.name, model.version, match_id, EVENTS, partition, offset)
 
 
 @dataclass(frozen=True)
@@ -159,9 +186,12 @@ def facts(
 class PredictionLoop:
     """Consumes ``match-features``, scores, publishes ``predictions``.
 
+    Which versions answer is looked up for each batch, so a new one is live with the next. Versions in shadow
+    score the same vectors; what they say is marked, and their failures hold up nobody.
+
     Args:
-        model: The model version that is served.
-        scorer: What answers; raises ``ModelError`` while it is away.
+        model: The model version that is live at the start; all its versions read the same features.
+        choice: Which versions answer.
         settings: Where Kafka and the registry are.
         batch: Most vectors that are scored at once.
         poll_seconds: How long to wait for the first vector of a batch.
@@ -171,7 +201,7 @@ class PredictionLoop:
     def __init__(
         self,
         model: Served,
-        scorer: Scorer,
+        choice: Choice,
         settings: Settings | None = None,
         *,
         batch: int = 512,
@@ -181,7 +211,7 @@ class PredictionLoop:
         settings = settings or get_settings()
         self.model = model
         self.predicted = 0
-        self._scorer = scorer
+        self._choice = choice
         self._batch = batch
         self._poll_seconds = poll_seconds
         self._stopping = False
@@ -231,15 +261,75 @@ class PredictionLoop:
         if rows:
             split = len(PROVENANCE)
             matrix = to_matrix([row[split:] for row in rows])
-            scores = self._score(matrix)
-            if scores is None:
-                return
-            model_time = now_ms()
             given = [row[:split] for row in rows]
-            for record in facts(self.model, given, positions, matrix, scores, model_time, now_ms()):
+            records = self._told(given, positions, matrix)
+            if records is None:
+                return
+            for record in records:
                 self._predictions.send(record)
             self.predicted += len(rows)
         self._reader.done(messages)
+
+    def _told(
+        self, rows: list[tuple[Any, ...]], positions: list[Position], matrix: np.ndarray
+    ) -> list[Record] | None:
+        """Ask the model until it answers, longer and longer apart; none when told to stop meanwhile."""
+        pause = 0.05
+        while not self._stopping:
+            try:
+                return self._ask(rows, positions, matrix)
+            except ModelError as away:
+                log.warning("predictor.model_away", error=str(away), retry_in_s=pause)
+                self._reader.hold(pause, lambda: self._stopping)
+                pause = min(pause * 2, 2.0)
+        return None
+
+    def _ask(
+        self, rows: list[tuple[Any, ...]], positions: list[Position], matrix: np.ndarray
+    ) -> list[Record]:
+        """Predictions in the order of the rows, and those of versions in shadow after them.
+
+        Raises:
+            ModelError: A version that is served does not answer.
+        """
+        deployment = self._choice.deployment()
+        found: list[tuple[int, Record]] = []
+        for number in deployment.serving:
+            places = [n for n, row in enumerate(rows) if deployment.version_for(row[_MATCH]) == number]
+            said = self._said(number, places, rows, positions, matrix)
+            found += zip(places, said, strict=True)
+        records = [record for _, record in sorted(found, key=lambda one: one[0])]
+        for number in deployment.shadow:
+            records += self._tried(number, rows, positions, matrix)
+        return records
+
+    def _said(
+        self,
+        number: str,
+        places: list[int],
+        rows: list[tuple[Any, ...]],
+        positions: list[Position],
+        matrix: np.ndarray,
+    ) -> list[Record]:
+        if not places:
+            return []
+        served, scorer = self._choice.version(number)
+        vectors = matrix[places]
+        scores = scorer.score(vectors)
+        model_time = now_ms()
+        given, at = [rows[n] for n in places], [positions[n] for n in places]
+        return facts(served, given, at, vectors, scores, model_time, now_ms())
+
+    def _tried(
+        self, number: str, rows: list[tuple[Any, ...]], positions: list[Position], matrix: np.ndarray
+    ) -> list[Record]:
+        """What a version in shadow says; nothing while it does not answer."""
+        try:
+            records = self._said(number, list(range(len(rows))), rows, positions, matrix)
+        except ModelError as away:
+            log.warning("predictor.shadow_away", version=number, error=str(away))
+            return []
+        return [record | {"shadow": True} for record in records]
 
     def _decode(self, messages: Sequence[kafka.Message]) -> tuple[list[tuple[Any, ...]], list[Position]]:
         rows, positions = [], []
@@ -254,15 +344,3 @@ class PredictionLoop:
                 Position(message.partition() or 0, message.offset() or 0, message.timestamp()[1])
             )
         return rows, positions
-
-    def _score(self, matrix: np.ndarray) -> Scores | None:
-        """Ask the model until it answers, longer and longer apart; none when told to stop meanwhile."""
-        pause = 0.05
-        while not self._stopping:
-            try:
-                return self._scorer.score(matrix)
-            except ModelError as away:
-                log.warning("predictor.model_away", error=str(away), retry_in_s=pause)
-                self._reader.hold(pause, lambda: self._stopping)
-                pause = min(pause * 2, 2.0)
-        return None

@@ -1,6 +1,8 @@
-"""A small gRPC client of Triton (KServe v2 inference protocol) for models with our three outputs."""
+"""A small gRPC client of Triton (KServe v2 inference protocol) for models of one input, ``features``."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import tritonclient.grpc as triton
@@ -11,9 +13,12 @@ from riftstream.errors import ModelError
 INPUT = "features"
 OUTPUTS = ("probability", "interval_low", "interval_high")
 
+_CHANNEL = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
+"""A server that comes back is found again within a second, not within gRPC's two minutes."""
+
 
 class TritonClient:
-    """Asks one model.
+    """Asks one model. Safe to use from several threads.
 
     Args:
         url: Address of Triton's gRPC port, ``host:port``.
@@ -25,27 +30,39 @@ class TritonClient:
     def __init__(
         self, url: str, model: str = "win_probability", version: str = "", timeout: float = 5.0
     ) -> None:
-        self._client = triton.InferenceServerClient(url)
+        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
         self._model = model
         self._version = version
         self._timeout = timeout
-        self._outputs = [triton.InferRequestedOutput(name) for name in OUTPUTS]
 
     def ready(self) -> bool:
         """Whether the model can answer now."""
         try:
-            return bool(self._client.is_model_ready(self._model, self._version))
+            return bool(self._client.is_model_ready(self._model, self._version, client_timeout=self._timeout))
         except InferenceServerException:
             return False
 
     def score(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Probability and the two ends of its interval.
+        """Probability and the two ends of its interval, for a model with these outputs.
 
         Args:
             matrix: Feature vectors, float32, shape [n, f], NaN for what is missing.
 
         Returns:
             Three arrays, float32, shape [n]: probability, lower end, upper end.
+
+        Raises:
+            ModelError: Triton is away, has no such model, or refuses the vectors.
+        """
+        probability, low, high = self.infer(matrix, OUTPUTS)
+        return probability.reshape(-1), low.reshape(-1), high.reshape(-1)
+
+    def infer(self, matrix: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray]:
+        """Outputs of the model by name, each with one row a vector.
+
+        Args:
+            matrix: Feature vectors, float32, shape [n, f], NaN for what is missing.
+            outputs: Names of the outputs.
 
         Raises:
             ModelError: Triton is away, has no such model, or refuses the vectors.
@@ -57,17 +74,17 @@ class TritonClient:
                 self._model,
                 [given],
                 model_version=self._version,
-                outputs=self._outputs,
+                outputs=[triton.InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._timeout,
             )
         except InferenceServerException as cause:
             raise ModelError(
                 f"Triton does not answer for {self._model}: {cause.message()}.", "See 'rift status'."
             ) from cause
-        probability, low, high = (answer.as_numpy(name) for name in OUTPUTS)
-        if probability is None or low is None or high is None or len(probability) != len(matrix):
-            raise ModelError(f"Triton's answer for {self._model} has not the outputs {', '.join(OUTPUTS)}.")
-        return probability.reshape(-1), low.reshape(-1), high.reshape(-1)
+        found = [answer.as_numpy(name) for name in outputs]
+        if any(values is None or len(values) != len(matrix) for values in found):
+            raise ModelError(f"Triton's answer for {self._model} has not the outputs {', '.join(outputs)}.")
+        return found
 
     def close(self) -> None:
         """Close the connection."""

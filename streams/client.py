@@ -301,6 +301,11 @@ class Subscriber:
         )
         return {partition: high for partition, (_, high) in found.items() if high > begins[partition]}
 
+    @property
+    def at_end(self) -> bool:
+        """Whether everything was read that the topic held when the subscriber was made."""
+        return not self._ends
+
     def poll(self, timeout: float = 0.1, most: int = 500) -> list[Received]:
         """Records that arrived, at most ``most``, waiting ``timeout`` seconds for the first."""
         received = []
@@ -330,7 +335,7 @@ class Subscriber:
             return None
 
     def __iter__(self) -> Iterator[Received]:
-        while not self._stop_at_end or self._ends:
+        while not self._stop_at_end or not self.at_end:
             yield from self.poll()
 
     def at(self, places: Mapping[int, Collection[int]]) -> Iterator[Received]:

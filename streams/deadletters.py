@@ -23,6 +23,7 @@ from riftstream.settings import Settings
 from streams import offsets, rules
 from streams.avro import Codec, Record
 from streams.client import Producer, codec_for
+from streams.clock import now_ms
 from streams.identity import identify
 from streams.schemas import RecordSchema
 
@@ -35,6 +36,40 @@ _TIMEOUT = 10.0
 _BATCH = 10_000
 # The job's clock and the broker's may differ by this much.
 _CLOCK_SKEW_MS = 60_000
+
+
+def of_serving(
+    place: tuple[str, int, int],
+    source_time: int,
+    key: bytes | None,
+    value: bytes | None,
+    reason: str,
+    detail: str,
+) -> Record:
+    """The dead letter of a record that an application of the serving layer could not deal with.
+
+    Args:
+        place: Topic, partition and offset of the record.
+        source_time: When the broker appended it, ms since the Unix epoch.
+        key: Its key.
+        value: Its bytes.
+        reason: Why, as one word.
+        detail: Why, as a sentence.
+    """
+    topic, partition, offset = place
+    return {
+        "dead_letter_id": f"{topic}:{partition}:{offset}",
+        "source_topic": topic,
+        "source_partition": partition,
+        "source_offset": offset,
+        "source_time": source_time,
+        "stage": "serving",
+        "reason": reason,
+        "detail": detail,
+        "record_key": key,
+        "record_value": value,
+        "first_seen": now_ms(),
+    }
 
 
 @dataclass(frozen=True)

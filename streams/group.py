@@ -10,8 +10,8 @@ import structlog
 
 from riftstream.errors import DeliveryError, SchemaError, StackError
 from riftstream.settings import Settings, get_settings
+from streams import deadletters
 from streams.client import Producer, take
-from streams.clock import now_ms
 
 log = structlog.get_logger()
 
@@ -118,19 +118,14 @@ class GroupReader:
             self._dead_letters = Producer(self._settings, topic="dead-letters")
         topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
         self._dead_letters.send(
-            {
-                "dead_letter_id": f"{topic}:{partition}:{offset}",
-                "source_topic": topic,
-                "source_partition": partition,
-                "source_offset": offset,
-                "source_time": message.timestamp()[1],
-                "stage": "serving",
-                "reason": "undecodable",
-                "detail": broken.message,
-                "record_key": message.key(),
-                "record_value": message.value(),
-                "first_seen": now_ms(),
-            }
+            deadletters.of_serving(
+                (topic, partition, offset),
+                message.timestamp()[1],
+                message.key(),
+                message.value(),
+                "undecodable",
+                broken.message,
+            )
         )
         log.warning("dead_letter", group=self._group, topic=topic, partition=partition, offset=offset)
 

@@ -28,6 +28,8 @@ from streams.schemas import all_schemas
 
 KIND = "topic"
 DEAD_LETTERS = "dead-letters"
+MODEL_UPDATES = "model-updates"
+PREDICTION_REQUESTS = "prediction-requests"
 
 _TIMEOUT = 10.0
 _HOUR_MS = 3_600_000
@@ -63,7 +65,13 @@ def specs(settings: Settings, topics: Iterable[str] | None = None) -> list[Topic
         "retention.ms": str(settings.retention_hours * _HOUR_MS),
         "message.timestamp.type": "LogAppendTime",
     }
-    own = {DEAD_LETTERS: {"max.message.bytes": str(_DEAD_LETTER_BYTES)}}
+    own = {
+        DEAD_LETTERS: {"max.message.bytes": str(_DEAD_LETTER_BYTES)},
+        # The only memory of which model version answers.
+        MODEL_UPDATES: {"retention.ms": "-1"},
+        # The broker packs anew what came otherwise: Faust's consumer reads gzip wherever it runs.
+        PREDICTION_REQUESTS: {"compression.type": "gzip"},
+    }
     names = all_schemas() if topics is None else topics
     return [TopicSpec(topic, settings.partitions, common | own.get(topic, {})) for topic in names]
 

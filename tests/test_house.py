@@ -132,7 +132,7 @@ def test_every_line_of_the_pinned_lists_carries_a_hash_and_no_address() -> None:
     peers = sorted(
         f"bench/peer_programs/{file.name}" for file in (ROOT / "bench/peer_programs").glob("*.lock")
     )
-    assert len(peers) == 4
+    assert len(peers) == 7
     for name in ("requirements.lock", "requirements-uv.txt", *peers):
         text = (ROOT / name).read_text()
         assert "://" not in text

@@ -1,26 +1,28 @@
-"""From matches to a model with its card: what ``rift models train`` does."""
+"""From matches to a model with its card: what ``rift models train win_probability`` does."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import xgboost as xgb
 
-from models import distribution
+from models import distribution, provenance
 from models.artefact import BOOSTER, INTERVAL, INTERVAL_ONNX, ONNX, artefact_folder, digest
-from models.win_probability import card, data, evaluate, export, interval, train
+from models.win_probability import card, data, evaluate, export, flow, interval, pre_match, train
 from models.win_probability.features import FEATURES, MODEL, SERVICE
+from models.win_probability.model import INTERVAL_KNOWN, PRE_MATCH_INPUT, WinProbability
 
 SEED = 20171
+VERSION = "2"
 REPLICATES = 20
-STEPS = 5 + len(train.REHEARSED) + REPLICATES
+STEPS = 4 + len(train.REHEARSED) + REPLICATES
+FILES = (BOOSTER, ONNX, INTERVAL_ONNX, INTERVAL, INTERVAL_KNOWN, flow.FILE, pre_match.FILE)
 
 Tell = Callable[[str, int], None]
 """Told what is being done, and how many of ``STEPS`` were done since the last time."""
@@ -31,11 +33,11 @@ def _silent(_: str, __: int) -> None:
 
 
 def build(
-    matches: Iterable[list[data.Event]],
+    corpus: data.Corpus,
     out: Path | None = None,
     *,
     source: str,
-    version: str = "1",
+    version: str = VERSION,
     seed: int = SEED,
     replicates: int = REPLICATES,
     tell: Tell = _silent,
@@ -43,7 +45,7 @@ def build(
     """Train, calibrate, evaluate and write the artefact.
 
     Args:
-        matches: Events of each match, in log order.
+        corpus: The states and what was known before each match, see ``data.load``.
         out: Folder to write; the committed artefact's by default.
         source: Name of the data, for the card.
         version: Version of the model, a number as text.
@@ -55,34 +57,38 @@ def build(
         The card, as in ``card.json``.
 
     Raises:
-        JobError: Flink could not run the SQL.
         ModelError: The matches do not cover the seasons that are needed.
     """
     out = out or artefact_folder(MODEL)
-    tell("features by the streaming SQL", 0)
-    corpus = data.load(matches)
-    tell("fitting", 1)
+    tell("fitting", 0)
     training = data.sampled(corpus, corpus.matches("train"))
     fitted = train.fit(training, seed)
+    penalty, losses = train.choose_penalty(corpus)
+    before = train.fit_before(corpus, corpus.matches("train"), penalty, version=version)
     tell("rehearsing seasons", 1)
-    rehearsals = train.rehearse(corpus, seed, lambda: tell("rehearsing seasons", 1))
+    rehearsals = train.rehearse(corpus, seed, penalty, lambda: tell("rehearsing seasons", 1))
     platt = train.calibrate_on(rehearsals)
+    flowing = train.flow_on(rehearsals, platt, version=version)
     booster = train.bake(fitted, platt)
     tell("other draws of matches", 0)
-    others = train.spread(corpus, rehearsals, seed, replicates, lambda: tell("other draws of matches", 1))
-    validation = data.at_minutes(corpus, corpus.matches("validation"))
-    log_odds = evaluate.log_odds(booster, validation.matrix)
-    table = interval.make(validation, log_odds, others, rehearsals)
+    alone, both = train.spread(
+        corpus, rehearsals, seed, replicates, penalty, lambda: tell("other draws of matches", 1)
+    )
+    table, known_table = _tables(corpus, booster, flowing, before, rehearsals, (alone, both))
+    model = WinProbability(booster, table, known_table, flowing, before)
 
     out.mkdir(parents=True, exist_ok=True)
     (out / BOOSTER).write_bytes(booster.save_raw("ubj"))
-    (out / ONNX).write_bytes(export.whole(booster, table))
+    (out / ONNX).write_bytes(export.whole(model))
     (out / INTERVAL_ONNX).write_bytes(export.interval(table))
-    (out / INTERVAL).write_text(json.dumps(asdict(table), indent=1) + "\n")
+    for name, of in ((INTERVAL, table), (INTERVAL_KNOWN, known_table)):
+        (out / name).write_text(json.dumps(asdict(of), indent=1) + "\n")
+    flow.save(flowing, out)
+    pre_match.save(before, out)
     metrics = {}
     for split in ("validation", "test"):
         tell(f"evaluating on {split}", 1)
-        metrics[split] = evaluate.evaluate(booster, table, corpus, split, seed)
+        metrics[split] = evaluate.evaluate(model, corpus, split, seed)
     tell("writing the card", 1)
     distribution.write(out, SERVICE, [f"match_state:{name}" for name in FEATURES], corpus)
     return card.write(
@@ -92,12 +98,15 @@ def build(
             "version": version,
             "feature_service": SERVICE,
             "features": list(FEATURES),
+            "optional_inputs": [PRE_MATCH_INPUT],
             "interval_level": table.level,
-            "interval_inflation": table.inflation,
+            "interval_inflation": {"live": table.inflation, "known": known_table.inflation},
             "base_rate": float(corpus.won[corpus.matches("train")].mean()),
             "seed": seed,
             "parameters": {**train.PARAMS, "rounds": train.ROUNDS},
             "calibration": {**asdict(platt), "seasons": list(train.REHEARSED)},
+            "flow": asdict(flowing),
+            "pre_match": {**asdict(before), "validation_log_loss": losses},
             "replicates": replicates,
             "data": {
                 "source": source,
@@ -108,16 +117,37 @@ def build(
             },
             "splits": {name: _split(corpus, name) for name in data.SPLITS},
             "training_rows": len(training.won),
-            "versions": {
-                "python": ".".join(map(str, sys.version_info[:2])),
-                "xgboost": xgb.__version__,
-                "numpy": np.__version__,
-                "onnx": onnx.__version__,
-            },
-            "files": {name: digest(out / name) for name in (BOOSTER, ONNX, INTERVAL_ONNX, INTERVAL)},
+            "code_sha256": provenance.code_sha256([MODEL]),
+            "versions": provenance.versions(),
+            "files": {name: digest(out / name) for name in FILES},
             "metrics": metrics,
         },
     )
+
+
+def _tables(
+    corpus: data.Corpus,
+    booster: xgb.Booster,
+    flowing: flow.Flow,
+    before: pre_match.PreMatch,
+    rehearsals: list[train.Rehearsal],
+    others: tuple[np.ndarray, np.ndarray],
+) -> tuple[interval.Table, interval.Table]:
+    """The interval by the live state alone, and that with what was known before."""
+    states = data.at_minutes(corpus, corpus.matches("validation"))
+    margins = booster.inplace_predict(states.matrix, predict_type="margin", validate_features=False)
+    live = np.asarray(margins, dtype=np.float64)
+    known = before.log_odds(corpus.before)[states.match]
+    clock = states.matrix[:, FEATURES.index("clock_ms")]
+    tables = []
+    for log_odds, spread, known_before in (
+        (live, others[0], False),
+        (flowing(live, known, clock), others[1], True),
+    ):
+        seasons = interval.rehearsed(rehearsals, known_before)
+        covered = partial(interval.rehearsed_coverage, seasons=seasons)
+        tables.append(interval.make(states, log_odds, spread, covered))
+    return tables[0], tables[1]
 
 
 def _split(corpus: data.Corpus, name: str) -> dict[str, Any]:

@@ -6,29 +6,28 @@ model learns from exactly what it will be served, and there is no second feature
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.runner import run_batch
+from models import history
+from models.win_probability import pre_match
 from models.win_probability.features import FEATURES
 from riftstream.errors import ModelError
-from streams.sources import json_lines
 
 MINUTE_MS = 60_000
 MINUTES = tuple(range(1, 41))
 SPLITS = ("train", "validation", "test")
 ENDS = ("MATCH_END", "REMAKE")
+STATES = "features"
+VIEWS = (STATES, *pre_match.VIEWS)
 
-Event = dict[str, Any]
+Event = history.Event
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -60,6 +59,8 @@ class Corpus:
         won: 1 where blue won, by match, shape [m].
         end_ms: Match clock of the end, by match, shape [m].
         season: Season, by match, shape [m]. Seasons sort as text in the order of time.
+        before: What was known before each match, see ``pre_match.inputs``, shape [m, k]; NaN where unknown.
+        ids: Match id, by match, shape [m].
         sha256: SHA-256 of the canonical events: the JSON lines that ``rift import`` writes, all of them.
         events: How many events that were.
         excluded: Matches that are in no split, by reason.
@@ -71,6 +72,8 @@ class Corpus:
     won: Ints
     end_ms: Ints
     season: np.ndarray[Any, np.dtype[np.str_]]
+    before: np.ndarray[Any, np.dtype[np.float64]]
+    ids: np.ndarray[Any, np.dtype[np.str_]]
     sha256: str
     events: int
     excluded: dict[str, int]
@@ -101,41 +104,27 @@ class States:
         return States(self.matrix[mask], self.match[mask], self.minute[mask], self.won[mask])
 
 
-def load(matches: Iterable[list[Event]], on_match: Callable[[], None] = lambda: None) -> Corpus:
-    """Send matches through the SQL and gather their states.
+def load(matches: Iterable[list[Event]], every_season: bool = False) -> Corpus:
+    """Send matches through the SQL and gather their states, and what was known before each.
 
     Args:
         matches: Events of each match, in log order.
-        on_match: Called after each match that was read.
+        every_season: Take matches of whatever season, and no split is needed: for data to evaluate on.
 
     Raises:
         JobError: Flink could not run the SQL.
-        ModelError: There is no finished match in one of the splits.
+        ModelError: There is no finished match in one of these splits.
     """
-    with tempfile.TemporaryDirectory(prefix="rift-train-") as folder:
-        file = Path(folder) / "events.jsonl"
-        digest, outcomes, count = hashlib.sha256(), _Outcomes(), 0
-
-        def events() -> Iterator[Event]:
-            for match in matches:
-                outcomes.read(match)
-                yield from match
-                on_match()
-
-        def hashed() -> Iterator[Event]:
-            for event in events():
-                digest.update(json_lines.encode(event))
-                yield event
-
-        count = json_lines.write(hashed(), file)
-        table = run_batch("match_pipeline", "features", source=file, out=Path(folder) / "features.parquet")
-        return _corpus(table, outcomes, digest.hexdigest(), count)
+    outcomes = Outcomes(every_season)
+    source = history.run(matches, VIEWS, outcomes.read)
+    return corpus_of(source, outcomes, () if every_season else SPLITS)
 
 
-class _Outcomes:
+class Outcomes:
     """How each match ended, read from its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_season: bool = False) -> None:
+        self._every_season = every_season
         self.known: dict[str, tuple[int, int, str]] = {}
         self.excluded: Counter[str] = Counter()
 
@@ -144,15 +133,20 @@ class _Outcomes:
         end = next((event for event in match if event["event_type"] in ENDS), None)
         if end is None or end["event_type"] == "REMAKE" or end.get("winner") is None:
             self.excluded["no result"] += 1
-        elif season is None or split_of(season) is None:
+        elif not self._every_season and (season is None or split_of(season) is None):
             self.excluded["season is in no split"] += 1
         else:
-            outcome = (int(end["winner"] == "blue"), end["game_time_ms"], season)
+            outcome = (int(end["winner"] == "blue"), end["game_time_ms"], season or "")
             self.known[match[0]["match_id"]] = outcome
 
 
-def _corpus(table: pa.Table, outcomes: _Outcomes, digest: str, events: int) -> Corpus:
-    """The states before each match's end, in log order, as arrays."""
+def corpus_of(source: history.Source, outcomes: Outcomes, splits: Sequence[str] = SPLITS) -> Corpus:
+    """The states before each match's end, in log order, and what was known before the matches.
+
+    Raises:
+        ModelError: There is no finished match in one of these splits.
+    """
+    table = source.tables[STATES]
     table = table.select(list(dict.fromkeys(("match_id", "event_type", "source_offset", *FEATURES))))
     table = table.sort_by("source_offset")
     ids = list(outcomes.known)
@@ -168,15 +162,28 @@ def _corpus(table: pa.Table, outcomes: _Outcomes, digest: str, events: int) -> C
         matrix[:, column] = table[name].to_numpy()[order]
     seasons = [season for _, _, season in outcomes.known.values()]
     won, end_ms = np.array([found[:2] for found in outcomes.known.values()], np.int64).reshape(-1, 2).T
-    for name in SPLITS:
+    for name in splits:
         if name not in map(split_of, seasons):
             raise ModelError(
                 f"There is no finished match in the {name} split.",
                 "Training needs matches of 2014 to 2016, 2017 Spring and 2017 Summer.",
             )
     clock = table["clock_ms"].to_numpy()[order]
-    season = np.array(seasons)
-    return Corpus(matrix, match, clock, won, end_ms, season, digest, events, dict(outcomes.excluded))
+    contexts = pre_match.contexts_of(source)
+    nothing = pre_match.MatchContext()
+    return Corpus(
+        matrix,
+        match,
+        clock,
+        won,
+        end_ms,
+        np.array(seasons),
+        pre_match.inputs([contexts.get(match_id, nothing) for match_id in ids]),
+        np.array(ids),
+        source.sha256,
+        source.events,
+        dict(outcomes.excluded),
+    )
 
 
 def _cumulative(values: Ints, group: Ints) -> Ints:

@@ -6,28 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import xgboost as xgb
 
-from models.metrics import BINS, METRICS, Metric, bins, bootstrap, brier, interval
+from models.metrics import BINS, METRICS, bins, bootstrap, brier, interval
 from models.win_probability import baselines
 from models.win_probability.data import MINUTES, Corpus, States, at_minutes
-from models.win_probability.interval import Table, coverage
+from models.win_probability.features import FEATURES
+from models.win_probability.interval import coverage
+from models.win_probability.model import WinProbability
 
 DRAWS = 400
 CONFIDENCE = 0.95
+ALL = "all"
+"""Stands for every finished match, of whatever season: for data that was not trained with."""
 
-_MODELS = ("model", "logistic", "logistic_uncalibrated", "base_rate")
-
-
-def log_odds(booster: xgb.Booster, matrix: np.ndarray) -> np.ndarray:
-    """Calibrated log odds that blue wins, shape [n]."""
-    margins = booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
-    return np.asarray(margins, dtype=np.float64)
+_GOLD = [place for place, name in enumerate(FEATURES) if name.startswith("gold_")]
 
 
 def evaluate(
-    booster: xgb.Booster,
-    table: Table,
+    model: WinProbability,
     corpus: Corpus,
     split: str,
     seed: int,
@@ -35,35 +31,99 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics of one split, JSON-ready; intervals are 95 % bootstrap intervals over whole matches.
 
+    Args:
+        model: The model.
+        corpus: All states.
+        split: One of ``data.SPLITS``, or ``ALL``, which has no baseline that learns.
+        seed: Seed of the bootstrap.
+        on_minute: Called after each minute.
+
     Returns:
         ``pooled`` (by model and metric: value, low, high; all states of minutes 1 to 40), ``by_minute`` (a
         row a minute, with the model's Brier less the logistic's and that difference's interval),
-        ``reliability`` (a row a tenth of probability) and ``interval`` (see ``interval.coverage``).
+        ``before_match`` (metrics at clock 0), ``gold`` (matches with gold, judged with and without it),
+        ``reliability`` (a row a tenth of probability), ``interval`` and ``interval_live_only`` (see
+        ``interval.coverage``).
     """
-    training, states = (at_minutes(corpus, corpus.matches(name)) for name in ("train", split))
-    margins = log_odds(booster, states.matrix)
-    said = {
-        "model": 1 / (1 + np.exp(-margins)),
-        "logistic": baselines.logistic(corpus, states),
-        "logistic_uncalibrated": baselines.logistic(corpus, states, calibrated=False),
-        "base_rate": baselines.base_rate(training, states),
-    }
+    matches = np.arange(len(corpus.won)) if split == ALL else corpus.matches(split)
+    states = at_minutes(corpus, matches)
+    before = model.pre_match.log_odds(corpus.before)
+    alone, both = model.live(states.matrix), model.log_odds(states.matrix, before[states.match])
+    said = {"model": _probability(both), "live_only": _probability(alone)}
+    if split != ALL:
+        said |= {
+            "logistic": baselines.logistic(corpus, states),
+            "logistic_uncalibrated": baselines.logistic(corpus, states, calibrated=False),
+            "base_rate": baselines.base_rate(at_minutes(corpus, corpus.matches("train")), states),
+        }
     rows = []
     for minute in MINUTES:
         chosen = states.minute == minute
         if chosen.any():
             rows.append(_minute(minute, states.where(chosen), {k: p[chosen] for k, p in said.items()}, seed))
         on_minute()
+    known = ~np.isnan(before[states.match])
     return {
         "split": split,
-        "matches": len(corpus.matches(split)),
+        "matches": len(matches),
+        "matches_known_before": int((~np.isnan(before[matches])).sum()),
         "states": len(states.won),
         "confidence": CONFIDENCE,
         "pooled": _pooled(states, said, seed),
         "by_minute": rows,
-        "minutes_not_below_logistic": [row["minute"] for row in rows if row["brier_less_logistic"][0] >= 0],
+        "minutes_not_below_logistic": [
+            row["minute"] for row in rows if row.get("brier_less_logistic", (-1.0,))[0] >= 0
+        ],
+        "before_match": _before_match(model, corpus, matches, before, seed),
+        "gold": _with_and_without_gold(model, states, before[states.match], seed),
         "reliability": _reliability(said["model"], states),
-        "interval": coverage(table, states, margins),
+        "interval": coverage(model.known_table, states.where(known), both[known]),
+        "interval_live_only": coverage(model.table, states, alone),
+    }
+
+
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+def _measured(p: np.ndarray, won: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+    """Each metric with its interval over bootstrap draws, see ``metrics.bootstrap``."""
+    ones = np.ones(len(won))
+    return {
+        name: _with_interval(metric(p, won, ones), [metric(p, won, draw) for draw in draws])
+        for name, metric in METRICS.items()
+    }
+
+
+def _before_match(
+    model: WinProbability, corpus: Corpus, matches: np.ndarray, before: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """Metrics at clock 0 of matches of which something was known before."""
+    states = at_minutes(corpus, matches[~np.isnan(before[matches])], (0,))
+    if not len(states.won):
+        return {"matches": 0}
+    p = _probability(model.log_odds(states.matrix, before[states.match]))
+    return {"matches": len(states.won), **_measured(p, states.won, bootstrap(states.match, DRAWS, seed))}
+
+
+def _with_and_without_gold(
+    model: WinProbability, states: States, before: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """Metrics of states with gold, as they are and with gold hidden."""
+    has = ~np.isnan(states.matrix[:, FEATURES.index("gold_diff")])
+    if not has.any():
+        return {"states": 0}
+    chosen = states.where(has)
+    draws = bootstrap(chosen.match, DRAWS, seed)
+    hidden = chosen.matrix.copy()
+    hidden[:, _GOLD] = np.nan
+    return {
+        "states": int(has.sum()),
+        "matches": len(np.unique(chosen.match)),
+        **{
+            name: _measured(_probability(model.log_odds(matrix, before[has])), chosen.won, draws)
+            for name, matrix in (("with_gold", chosen.matrix), ("gold_hidden", hidden))
+        },
     }
 
 
@@ -73,26 +133,19 @@ def _with_interval(value: float, drawn: list[float]) -> tuple[float, float, floa
 
 def _pooled(states: States, said: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
     draws = bootstrap(states.match, DRAWS, seed)
-    ones = np.ones(len(states.won))
-
-    def measure(metric: Metric, p: np.ndarray) -> tuple[float, float, float]:
-        drawn = [metric(p, states.won, draw) for draw in draws]
-        return _with_interval(metric(p, states.won, ones), drawn)
-
-    return {
-        name: {metric: measure(function, said[name]) for metric, function in METRICS.items()}
-        for name in _MODELS
-    }
+    return {name: _measured(p, states.won, draws) for name, p in said.items()}
 
 
 def _minute(minute: int, states: States, said: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
     draws = bootstrap(states.match, DRAWS, seed + minute)
     ones = np.ones(len(states.won))
     row: dict[str, Any] = {"minute": minute, "matches": len(states.won)}
-    drawn = {name: [brier(said[name], states.won, draw) for draw in draws] for name in _MODELS}
-    for name in _MODELS:
+    drawn = {name: [brier(said[name], states.won, draw) for draw in draws] for name in said}
+    for name in said:
         row[name] = {metric: function(said[name], states.won, ones) for metric, function in METRICS.items()}
         row[name]["brier"] = _with_interval(row[name]["brier"], drawn[name])
+    if "logistic" not in said:
+        return row
     paired = [ours - theirs for ours, theirs in zip(drawn["model"], drawn["logistic"], strict=True)]
     row["brier_less_logistic"] = _with_interval(
         row["model"]["brier"][0] - row["logistic"]["brier"][0], paired

@@ -17,7 +17,7 @@ blue wins inside the mean interval. The card tells how often that held on the te
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from models.artefact import INTERVAL
 from models.metrics import bins, clustered_error
 from models.win_probability.data import MINUTE_MS, States
 from models.win_probability.features import FEATURES
-from models.win_probability.train import Doubles, Rehearsal, calibrate_on, probability
+from models.win_probability.train import Doubles, Rehearsal, calibrate_on, flow_on, probability
 
 LEVEL = 0.9
 Z = 1.6448536269514722
@@ -67,9 +67,9 @@ class Table:
         return probability(log_odds - half), probability(log_odds + half)
 
 
-def load_table(folder: Path) -> Table:
-    """The table of an artefact whose card was checked, from its ``interval.json``."""
-    raw = json.loads((folder / INTERVAL).read_bytes())
+def load_table(folder: Path, file: str = INTERVAL) -> Table:
+    """A table of an artefact whose card was checked."""
+    raw = json.loads((folder / file).read_bytes())
     return Table(
         level=raw["level"],
         phase_edges_ms=tuple(raw["phase_edges_ms"]),
@@ -84,14 +84,14 @@ def _cells(log_odds: Doubles, clock_ms: np.ndarray) -> tuple[np.ndarray, np.ndar
     return phase, np.searchsorted(LEAD_EDGES, np.abs(log_odds), side="right")
 
 
-def make(states: States, log_odds: Doubles, others: Doubles, rehearsals: Sequence[Rehearsal]) -> Table:
+def make(states: States, log_odds: Doubles, others: Doubles, covered: Callable[[Table], float]) -> Table:
     """The table.
 
     Args:
         states: Validation states.
         log_odds: What the model says of them, shape [n].
         others: What models of other draws say, shape [replicates, n].
-        rehearsals: Seasons to find the inflation with.
+        covered: How much of the rehearsed seasons a table covers, see ``rehearsed_coverage``.
     """
     phase, lead = _cells(log_odds, states.matrix[:, _CLOCK])
     shape = (len(PHASE_EDGES_MS) + 1, len(LEAD_EDGES) + 1)
@@ -110,17 +110,32 @@ def make(states: States, log_odds: Doubles, others: Doubles, rehearsals: Sequenc
         return Table(LEVEL, PHASE_EDGES_MS, LEAD_EDGES, rows, inflation)
 
     steps = (table(round(1 + 0.05 * step, 2)) for step in range(_STEPS))
-    covering = (found for found in steps if rehearsed_coverage(found, rehearsals) >= LEVEL)
+    covering = (found for found in steps if covered(found) >= LEVEL)
     return next(covering, table(round(1 + 0.05 * _STEPS, 2)))
 
 
-def rehearsed_coverage(table: Table, rehearsals: Sequence[Rehearsal]) -> float:
-    """Share of groups that are covered, each season calibrated on the other ones; mean over the seasons."""
-    shares = []
+def rehearsed(rehearsals: Sequence[Rehearsal], known_before: bool) -> list[tuple[States, Doubles]]:
+    """Each rehearsed season's states and log odds, calibrated on the other seasons.
+
+    Args:
+        rehearsals: The seasons.
+        known_before: With what was known before each match; by the live state alone otherwise.
+    """
+    found = []
     for rehearsal in rehearsals:
-        platt = calibrate_on([other for other in rehearsals if other is not rehearsal])
-        shares.append(coverage(table, rehearsal.states, platt(rehearsal.margins))["covered"])
-    return float(np.mean(shares))
+        others = [other for other in rehearsals if other is not rehearsal]
+        platt = calibrate_on(others)
+        log_odds = platt(rehearsal.margins)
+        if known_before:
+            clock = rehearsal.states.matrix[:, _CLOCK]
+            log_odds = flow_on(others, platt)(log_odds, rehearsal.before, clock)
+        found.append((rehearsal.states, log_odds))
+    return found
+
+
+def rehearsed_coverage(table: Table, seasons: Sequence[tuple[States, Doubles]]) -> float:
+    """Share of groups that are covered, mean over rehearsed seasons."""
+    return float(np.mean([coverage(table, *season)["covered"] for season in seasons]))
 
 
 def coverage(table: Table, states: States, log_odds: Doubles) -> dict[str, Any]:

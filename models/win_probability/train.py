@@ -20,12 +20,16 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from models.metrics import log_loss
+from models.win_probability import flow, pre_match
 from models.win_probability.data import Corpus, Ints, States, at_minutes, sampled
 from models.win_probability.features import FEATURES, mirror, monotone
 from riftstream.errors import ModelError
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
+_CLOCK = FEATURES.index("clock_ms")
+PENALTIES = (1.0, 10.0, 100.0, 300.0, 1000.0)
 REHEARSED = ("2016 Spring", "2016 Summer", "2017 Spring")
 ROUNDS = 400
 PARAMS: dict[str, Any] = {
@@ -151,19 +155,25 @@ class Rehearsal:
         season: The season.
         states: Its states at each minute.
         margins: Their uncalibrated log odds, shape [n].
+        before: Log odds before the match by a regression on the seasons before it, NaN where nothing was
+            known, shape [n].
     """
 
     season: str
     states: States
     margins: Doubles
+    before: Doubles
 
 
-def rehearse(corpus: Corpus, seed: int, on_fit: Callable[[], None] = lambda: None) -> list[Rehearsal]:
+def rehearse(
+    corpus: Corpus, seed: int, penalty: float, on_fit: Callable[[], None] = lambda: None
+) -> list[Rehearsal]:
     """Predict each season of ``REHEARSED`` from the seasons before it.
 
     Args:
         corpus: All states.
         seed: Seed of the fits.
+        penalty: Penalty of the pre-match regression.
         on_fit: Called after each of them.
 
     Raises:
@@ -172,9 +182,32 @@ def rehearse(corpus: Corpus, seed: int, on_fit: Callable[[], None] = lambda: Non
     found = []
     for season, before, matches in seasons_ahead(corpus):
         states = at_minutes(corpus, matches)
-        found.append(Rehearsal(season, states, fit(sampled(corpus, before), seed).margins(states)))
+        margins = fit(sampled(corpus, before), seed).margins(states)
+        known = fit_before(corpus, before, penalty).log_odds(corpus.before)
+        found.append(Rehearsal(season, states, margins, known[states.match]))
         on_fit()
     return found
+
+
+def fit_before(
+    corpus: Corpus, matches: Ints, penalty: float, weights: Doubles | None = None, version: str = "0"
+) -> pre_match.PreMatch:
+    """The pre-match regression of some matches."""
+    return pre_match.fit(
+        corpus.before[matches], corpus.won[matches], corpus.season[matches], version, penalty, weights
+    )
+
+
+def choose_penalty(corpus: Corpus) -> tuple[float, dict[str, float]]:
+    """The penalty with which training predicts validation best, and the log loss of each, in nats."""
+    train, validation = corpus.matches("train"), corpus.matches("validation")
+    losses = {}
+    for penalty in PENALTIES:
+        said = fit_before(corpus, train, penalty).log_odds(corpus.before[validation])
+        known = ~np.isnan(said)
+        p, won = probability(said[known]), corpus.won[validation][known]
+        losses[str(penalty)] = log_loss(p, won, np.ones(len(won))) if known.any() else float("nan")
+    return float(min(losses, key=losses.__getitem__)), losses
 
 
 def seasons_ahead(corpus: Corpus) -> Iterator[tuple[str, Ints, Ints]]:
@@ -195,12 +228,38 @@ def seasons_ahead(corpus: Corpus) -> Iterator[tuple[str, Ints, Ints]]:
 
 def calibrate_on(rehearsals: Sequence[Rehearsal], random: np.random.Generator | None = None) -> Platt:
     """Platt scaling over all states of rehearsals; over a bootstrap draw of their matches where asked."""
-    weights = None
-    if random is not None:
-        drawn = [resampled(np.unique(r.states.match), random)[r.states.match] for r in rehearsals]
-        weights = np.concatenate(drawn).astype(np.float64)
+    weights = None if random is None else _drawn(rehearsals, random)
     margins = np.concatenate([rehearsal.margins for rehearsal in rehearsals])
     return calibrate(margins, np.concatenate([r.states.won for r in rehearsals]), weights)
+
+
+def flow_on(
+    rehearsals: Sequence[Rehearsal],
+    platt: Platt,
+    random: np.random.Generator | None = None,
+    version: str = "0",
+) -> flow.Flow:
+    """How pre-match and live log odds go together, over rehearsals or a bootstrap draw of their matches.
+
+    Raises:
+        ModelError: A lead would count against who has it.
+    """
+    weights = None if random is None else _drawn(rehearsals, random)
+    return flow.fit(
+        platt(np.concatenate([rehearsal.margins for rehearsal in rehearsals])),
+        np.concatenate([rehearsal.before for rehearsal in rehearsals]),
+        np.concatenate([rehearsal.states.matrix[:, _CLOCK] for rehearsal in rehearsals]),
+        np.concatenate([rehearsal.states.won for rehearsal in rehearsals]),
+        [rehearsal.season for rehearsal in rehearsals],
+        version,
+        weights,
+    )
+
+
+def _drawn(rehearsals: Sequence[Rehearsal], random: np.random.Generator) -> Doubles:
+    """How often each state counts in a bootstrap draw of each season's matches."""
+    drawn = [resampled(np.unique(r.states.match), random)[r.states.match] for r in rehearsals]
+    return np.concatenate(drawn).astype(np.float64)
 
 
 def resampled(matches: Ints, random: np.random.Generator) -> Ints:
@@ -213,20 +272,33 @@ def spread(
     rehearsals: Sequence[Rehearsal],
     seed: int,
     replicates: int,
+    penalty: float,
     on_fit: Callable[[], None] = lambda: None,
-) -> Doubles:
-    """Log odds of the validation states under models of other draws of matches, shape [replicates, n].
+) -> tuple[Doubles, Doubles]:
+    """Log odds of the validation states under models of other draws of matches.
 
-    Each replicate fits the trees to one draw of the training matches, with replacement, and the calibration
-    to one of the rehearsals' matches.
+    Each replicate fits the trees and the pre-match regression to one draw of the training matches, with
+    replacement, and the calibrations to one of the rehearsals' matches.
+
+    Returns:
+        Log odds by the live state alone, and with what was known before, each of shape [replicates, n].
     """
-    training = sampled(corpus, corpus.matches("train"))
+    matches = corpus.matches("train")
+    training = sampled(corpus, matches)
     validation = at_minutes(corpus, corpus.matches("validation"))
-    found = []
+    clock = validation.matrix[:, _CLOCK]
+    alone, both = [], []
     for number in range(replicates):
         random = np.random.default_rng((seed, number))
-        drawn = resampled(corpus.matches("train"), random)[training.match].astype(np.float64)
-        margins = fit(training, seed + 1 + number, drawn).margins(validation)
-        found.append(calibrate_on(rehearsals, random)(margins))
+        counts = resampled(matches, random).astype(np.float64)
+        margins = fit(training, seed + 1 + number, counts[training.match]).margins(validation)
+        before = fit_before(corpus, matches, penalty, counts[matches]).log_odds(corpus.before)
+        state = random.bit_generator.state
+        platt = calibrate_on(rehearsals, random)
+        # The same draw of the rehearsals' matches again.
+        random.bit_generator.state = state
+        alone.append(platt(margins))
+        flowing = flow_on(rehearsals, platt, random)
+        both.append(flowing(alone[-1], before[validation.match], clock))
         on_fit()
-    return np.array(found)
+    return np.array(alone), np.array(both)

@@ -8,10 +8,13 @@ import typer
 
 from features.commands import features
 from lakehouse.cli_lake import lake
+from models.commands import models
 from riftstream.cli import (
     chart,
     check,
+    compare,
     demo,
+    deploy,
     erase,
     lineage,
     plan,
@@ -43,6 +46,8 @@ def register(app: typer.Typer) -> None:
     for part in (lineage, training, check, quality):
         part.register(features)
     lake_commands.register(lake)
+    for part in (deploy, compare):
+        part.register(models)
 
 
 def _up(

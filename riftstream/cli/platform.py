@@ -78,8 +78,8 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 def start_applications(progress: Progress | None = None) -> None:
     """Start our applications, or what of them does not run.
 
-    They are the prediction loop, the online store's writer, the lake's ETL and upkeep, and the HTTP API; the
-    check of features where the settings ask for it.
+    They are the prediction loop, the online store's writer, what answers requests by topic, the lake's ETL and
+    upkeep, and the HTTP API; the check of features where the settings ask for it.
     """
     from models.publish import install
 
@@ -88,6 +88,7 @@ def start_applications(progress: Progress | None = None) -> None:
     install()
     stack.up_app("predictor", ["rift", "serve", "predictor"], progress=tell)
     _start_online_store(tell)
+    stack.up_app("requests", ["rift", "serve", "requests"], progress=tell)
     if get_settings().check_features:
         stack.up_app(FEATURE_CHECK, ["rift", "features", "check", "--follow"], progress=tell)
     stack.up_app("etl", ["rift", "lake", "etl", "--every", str(ETL_MINUTES)], progress=tell)

@@ -1,7 +1,9 @@
-"""``rift predict``: the newest prediction of a match, with where it came from, in words."""
+"""``rift predict``: what is predicted of a match or a player, with where it came from, in words."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,8 +11,18 @@ import typer
 from riftstream.cli import words
 from riftstream.cli.live import MODEL
 from riftstream.console import JsonFlag, out, print_json
-from riftstream.errors import RiftError
+from riftstream.errors import RiftError, StackError
+from riftstream.settings import get_settings
 from streams.avro import Record
+
+
+class Statistic(StrEnum):
+    """What of a player can be asked for."""
+
+    KILLS = "kills"
+    DEATHS = "deaths"
+    ASSISTS = "assists"
+
 
 _HOPS = (
     ("kafka", "age_kafka_ms"),
@@ -82,34 +94,102 @@ def register(app: typer.Typer) -> None:
     app.command("predict")(_predict)
 
 
+def describe_player(answers: list[Record]) -> list[tuple[str, str]]:
+    """What is said of a player as labelled lines for people.
+
+    Args:
+        answers: Answers of the API about the player, one a statistic.
+    """
+    first = answers[0]
+    lines = [("player", first["subject_id"])]
+    for answer in answers:
+        low, middle, high = (answer["quantiles"][name] for name in ("5", "50", "95"))
+        text = f"{answer['mean']:.1f} on average, median {middle}, {low} to {high} in nine maps of ten"
+        if answer["line"] is not None:
+            text += f"; over {answer['line']:g} with {100 * answer['probability']:.1f} %"
+            if answer["push"]:
+                text += f", exactly {answer['line']:g} with {100 * answer['push']:.1f} %"
+        lines.append((answer["statistic"], text))
+    if first["degraded"]:
+        lines.append(("note", "a fallback answer, not the model's own"))
+    lines += [
+        ("model", f"{first['model_name']} {first['model_version']}"),
+        ("features", f"{first['feature_service']}, SHA-256 {first['features_sha256']}"),
+    ]
+    return lines
+
+
+def ask_player(player: str, statistics: Sequence[str], line: float | None) -> list[Record] | None:
+    """Answers about a player by the API; None where it knows of no such player, or answers for none.
+
+    Raises:
+        StackError: The API does not answer.
+        RiftError: It refuses the question.
+    """
+    import httpx
+
+    url = get_settings().api_url
+    question = {"subject_type": "player", "subject_id": player, "line": line}
+    answers = []
+    try:
+        with httpx.Client(base_url=url, timeout=10, trust_env=False) as api:
+            for statistic in statistics:
+                found = api.post("/v1/predict/single", json=question | {"statistic": statistic})
+                if found.status_code == httpx.codes.NOT_FOUND:
+                    return None
+                if found.status_code != httpx.codes.OK:
+                    raise RiftError(found.json()["detail"])
+                answers.append(found.json())
+    except httpx.HTTPError as cause:
+        raise StackError(f"The API at {url} does not answer: {cause}.", "Start it with 'rift up'.") from cause
+    return answers
+
+
+def _show(lines: list[tuple[str, str]]) -> None:
+    for label, text in lines:
+        out.print(f"[dim]{label:>9}[/dim]  ", end="")
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _predict(
-    match: Annotated[str, typer.Argument(help="The match, for example TRLH1/30030.")],
+    subject: Annotated[str, typer.Argument(help="The match or player, for example TRLH1/30030.")],
     at: Annotated[
         str | None, typer.Option("--at", help="The newest prediction at this match clock, for example 27:32.")
     ] = None,
+    statistic: Annotated[
+        Statistic | None, typer.Option(help="Of a player: only this statistic; all by default.")
+    ] = None,
+    line: Annotated[
+        float | None, typer.Option(min=0, max=1000, help="Of a player: the line that is to be beaten.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show the newest prediction of a match, and everything needed to reproduce it.
+    """Show what is predicted: the newest of a match, or a player's statistics in a map to come.
 
     Example: rift predict TRLH1/30030 --at 20:00
     """
     from riftstream.cli.reading import newest, unknown_match
 
     limit = None if at is None else words.parse_clock(at)
-    prediction = newest(match, lambda record: _wanted(record, limit))
-    if prediction is None and limit is not None and newest(match, lambda record: _wanted(record, None)):
-        raise RiftError(f"The match {match} has no prediction at or before {words.clock(limit)}.")
-    if prediction is None:
-        raise unknown_match(match)
-    if json:
-        print_json(prediction)
+    about_player = statistic is not None or line is not None
+    prediction = None if about_player else newest(subject, lambda record: _wanted(record, limit))
+    if prediction is None and limit is not None and newest(subject, lambda record: _wanted(record, None)):
+        raise RiftError(f"The match {subject} has no prediction at or before {words.clock(limit)}.")
+    if prediction is not None:
+        print_json(prediction) if json else _show(describe(prediction))
         return
-    for label, text in describe(prediction):
-        out.print(f"[dim]{label:>9}[/dim]  ", end="")
-        out.print(text, markup=False, highlight=False, soft_wrap=True)
+    wanted = [statistic.value] if statistic else [one.value for one in Statistic]
+    answers = None if limit is not None else ask_player(subject, wanted, line)
+    if answers is None and about_player:
+        raise RiftError(f"Nothing is known of a player {subject}.", "Names are as the source spells them.")
+    if answers is None:
+        raise unknown_match(subject)
+    print_json(answers) if json else _show(describe_player(answers))
 
 
 def _wanted(record: Record, limit: int | None) -> bool:
-    if record["subject_type"] != "match" or record["model_name"] != MODEL or record["shadow"]:
+    if record["subject_type"] != "match" or record["model_name"] != MODEL:
+        return False
+    if record["shadow"] or record["request_id"] is not None:
         return False
     return limit is None or bool(record["game_time_ms"] <= limit)

@@ -115,8 +115,8 @@ def unknown_match(match: str, settings: Settings | None = None) -> RiftError:
     """The error for a match without predictions: it names the nearest, or says that this is a player."""
     if next(kept("player-performance", settings, match), None) is not None:
         return RiftError(
-            f"{match} is a player, and players are not predicted yet: only matches are.",
-            "Name a match; 'rift watch --once' lists those that have predictions.",
+            f"{match} is a player, of whom no form is known yet, or no model answers for players.",
+            "A form is known ten seconds after a match ended.",
         )
     near = nearest(match, (got.record["match_id"] or "" for got in kept("predictions", settings)))
     if near:

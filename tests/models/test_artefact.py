@@ -10,10 +10,12 @@ import onnxruntime
 import pytest
 import treelite
 
-from models.artefact import BOOSTER, INTERVAL_ONNX, MODEL_FILES, ONNX, load_booster, load_card
+from models.artefact import BOOSTER, INTERVAL_ONNX, ONNX, load_booster, load_card
+from models.player_props.contract import MODEL as PROPS
+from models.player_props.contract import NAMES
 from models.publish import lay_out, lay_out_fil
 from models.win_probability.features import FEATURES, MODEL, SERVICE, monotone
-from models.win_probability.interval import load_table
+from models.win_probability.model import PRE_MATCH_INPUT, load, start
 from riftstream.errors import ModelError
 from tests.models.rows import real_rows
 
@@ -41,13 +43,15 @@ def test_card_names_the_feature_service_and_everything_it_needs() -> None:
     assert re.fullmatch("[0-9a-f]{64}", card.data_sha256)
 
 
-def test_artefact_is_small_and_holds_no_pickle() -> None:
-    files = list(load_card(MODEL).folder.iterdir())
+@pytest.mark.parametrize("name", [MODEL, PROPS])
+def test_artefact_is_small_and_holds_no_pickle(name: str) -> None:
+    files = list(load_card(name).folder.iterdir())
+    assert max(file.stat().st_size for file in files) <= 2_000_000
     assert {file.suffix for file in files} == {".ubj", ".onnx", ".json", ".md", ".png"}
     assert sum(file.stat().st_size for file in files) < 5_000_000
 
 
-@pytest.mark.parametrize("file", MODEL_FILES)
+@pytest.mark.parametrize("file", load_card(MODEL).model_files)
 def test_file_that_differs_from_the_card_is_refused(file: str, tmp_path: Path) -> None:
     folder = tmp_path / "artefact"
     shutil.copytree(load_card(MODEL).folder, folder)
@@ -74,11 +78,53 @@ def test_onnx_says_what_xgboost_says(probability: np.ndarray) -> None:
     assert np.isnan(real_rows()).any() and len(real_rows()) > 1000
     said, low, high = run(ONNX, features=real_rows())
     np.testing.assert_allclose(said, probability, atol=CLOSE, rtol=0)
-    table = load_table(load_card(MODEL).folder)
-    log_odds = np.log(probability.astype(np.float64) / (1 - probability.astype(np.float64)))
-    ends = table.around(log_odds, real_rows()[:, FEATURES.index("clock_ms")])
-    np.testing.assert_allclose((low, high), ends, atol=CLOSE, rtol=0)
+    expected = load(load_card(MODEL)).answer(real_rows())
+    np.testing.assert_allclose((said, low, high), expected, atol=CLOSE, rtol=0)
     assert ((low < said) & (said < high)).all()
+
+
+def test_onnx_takes_in_what_is_known_before_and_goes_without_row_by_row() -> None:
+    rows = real_rows()
+    before = np.random.default_rng(2).normal(size=len(rows))
+    before[::3] = np.nan
+    found = run(ONNX, features=rows, **{PRE_MATCH_INPUT: before[:, None].astype(np.float32)})
+    expected = load(load_card(MODEL)).answer(rows, before)
+    np.testing.assert_allclose(found, expected, atol=CLOSE, rtol=0)
+    alone = run(ONNX, features=rows)
+    np.testing.assert_array_equal(found[0][::3], alone[0][::3])
+    assert np.abs(found[0][1::3] - alone[0][1::3]).max() > 0.05
+
+
+def test_pre_match_estimate_is_where_the_live_one_starts() -> None:
+    """At clock 0 it says nearly what was said before, and the first quiet minute changes little."""
+    model = load(load_card(MODEL))
+    before = np.linspace(-2, 2, 41)
+    rows = start(len(before))
+    at_start = model.log_odds(rows, before)
+    assert (np.diff(at_start) > 0).all()
+    assert np.abs(1 / (1 + np.exp(-at_start)) - 1 / (1 + np.exp(-before))).max() < 0.06
+    later = rows.copy()
+    later[:, FEATURES.index("clock_ms")] = 60_000
+    moved = 1 / (1 + np.exp(-model.log_odds(later, before))) - 1 / (1 + np.exp(-at_start))
+    assert np.abs(moved).max() < 0.02
+
+
+def test_start_is_what_the_pipeline_tells_of_a_match_that_begins() -> None:
+    first = real_rows()[: len(real_rows()) // 2]
+    begun = first[first[:, FEATURES.index("clock_ms")] == 0]
+    assert len(begun) >= 20
+    np.testing.assert_array_equal(begun[0], start()[0])
+
+
+def test_gold_that_is_hidden_changes_the_answer_and_leaves_it_a_probability() -> None:
+    rows = real_rows()
+    half = len(rows) // 2
+    model = load(load_card(MODEL))
+    known, hidden = (model.answer(part, np.zeros(half)) for part in (rows[:half], rows[half:]))
+    assert np.isnan(rows[half:, FEATURES.index("gold_diff")]).all()
+    assert np.abs(known[0] - hidden[0]).max() > 0.02
+    for said in (*known, *hidden):
+        assert ((said > 0) & (said < 1)).all()
 
 
 def test_interval_alone_adds_the_same_ends_to_a_given_probability(probability: np.ndarray) -> None:
@@ -104,7 +150,7 @@ def test_triton_configurations_take_as_many_features_as_there_are(repository: st
         text = config.read_text()
         assert f'name: "{config.parent.name}"' in text
         widths = re.findall(r'name: "(?:features|input__0)".*?dims: \[ (\d+) \]', text)
-        assert widths == [str(len(FEATURES))], config
+        assert widths == [str(len(NAMES if config.parent.name == PROPS else FEATURES))], config
 
 
 def test_laying_out_twice_touches_nothing(tmp_path: Path) -> None:
@@ -121,15 +167,16 @@ def test_laying_out_twice_touches_nothing(tmp_path: Path) -> None:
 
 
 def test_more_of_a_lead_never_makes_blue_less_likely() -> None:
-    booster = load_booster(load_card(MODEL))
+    model = load(load_card(MODEL))
     rows = real_rows()
-    before = booster.inplace_predict(rows, validate_features=False)
+    known = np.where(np.arange(len(rows)) % 2, 0.5, np.nan)
+    before = model.log_odds(rows, known)
     constrained = [(n, monotone(name)) for n, name in enumerate(FEATURES) if monotone(name)]
     assert len(constrained) > 20
     for column, direction in constrained:
         more = rows.copy()
         more[:, column] += 1000 if FEATURES[column].startswith("gold") else 1
-        after = booster.inplace_predict(more, validate_features=False)
+        after = model.log_odds(more, known)
         assert (direction * (after - before) >= -1e-6).all(), FEATURES[column]
 
 
@@ -139,4 +186,5 @@ def test_card_page_tells_what_the_card_tells() -> None:
     for needed in (card.data_sha256, str(card.seed), card.files[BOOSTER], *card.features):
         assert needed in page
     assert f"{card.metrics['pooled']['model']['brier'][0]:.4f}" in page
+    assert f"{card.metrics['before_match']['brier'][0]:.4f}" in page
     assert [row["minute"] for row in card.metrics["by_minute"]] == list(range(1, 41))

@@ -19,6 +19,8 @@ def corpus() -> Corpus:
         won=np.array([0, 1]),
         end_ms=np.array([240_000, 180_000]),
         season=np.array(["2016 Spring", "2017 Summer"]),
+        before=np.full((2, 3), np.nan),
+        ids=np.array(["LCK/1", "LCK/2"]),
         sha256="",
         events=8,
         excluded={},

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.artefact import MODEL_FILES, digest, load_card
-from models.win_probability import train
+from models.artefact import digest, load_card
+from models.win_probability import evaluate, train
 from models.win_probability.build import build
 from models.win_probability.data import States
 from models.win_probability.features import FEATURES, MODEL
-from streams.sources import open_source
+from tests.models import oracle
 
 
 def made_up_states(count: int) -> States:
@@ -59,19 +58,13 @@ def test_baked_booster_says_by_itself_what_calibration_says_of_the_fit(fitted: t
     )
 
 
-@pytest.fixture(scope="module")
-def small(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, object]]]:
-    """Twenty-five matches of each season."""
-    by_season: dict[str, list[list[dict[str, object]]]] = defaultdict(list)
-    for match in open_source("lol-pro", str(data)).matches():
-        by_season[match[0]["season"]].append(match)
-    return [match for season in sorted(by_season) for match in by_season[season][:25]]
-
-
-@pytest.mark.timeout(1200)
-def test_training_twice_gives_the_same_files(small: list[list[dict[str, object]]], tmp_path: Path) -> None:
-    cards = [build(small, tmp_path / name, source="some", replicates=2) for name in ("a", "b")]
-    for file in (*MODEL_FILES, "card.json", "card.md"):
+def test_same_data_and_seed_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "ROUNDS", 10)
+    monkeypatch.setattr(evaluate, "DRAWS", 5)
+    corpus = oracle.material().corpus
+    cards = [build(corpus, tmp_path / name, source="some", replicates=2) for name in ("a", "b")]
+    for file in (*cards[0]["files"], "card.json", "card.md"):
         assert digest(tmp_path / "a" / file) == digest(tmp_path / "b" / file), file
-    assert cards[0]["data"]["sha256"] == cards[1]["data"]["sha256"]
-    assert load_card(MODEL, tmp_path / "a").metrics["matches"] == 25
+    assert load_card(MODEL, tmp_path / "a").metrics["matches"] == 20
+    other = build(corpus, tmp_path / "c", source="some", replicates=2, seed=3)
+    assert other["files"]["model.ubj"] != cards[0]["files"]["model.ubj"]

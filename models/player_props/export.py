@@ -1,0 +1,66 @@
+"""``model.onnx`` of ``player_props``: from the features to mean and dispersion of what is still to come.
+
+The trees run twice, once as if the player's team lost and once as if it won; calibration, champions and patch
+are in the graph, so one run of one file answers everything. ``fit.predict`` computes the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import xgboost as xgb
+from onnx import TensorProto
+
+from models.onnx_graph import constant, model, node, trees
+from models.player_props.contract import COUNTED, MODEL, NAMES, OFFSETS, OUTCOMES, OUTPUTS, WIN
+from models.player_props.fit import Calibration
+
+
+def whole(boosters: dict[str, xgb.Booster], calibration: Calibration) -> bytes:
+    """``model.onnx``: features (float32 [n, f]) in, ``contract.OUTPUTS`` (float32 [n, 2] each) out."""
+    clock = NAMES.index("clock_minutes")
+    constants = [
+        constant("is_win", [[place == WIN for place in range(len(NAMES))]], np.bool_),
+        constant("nothing", [0.0]),
+        constant("columns", [1], np.int64),
+        constant("clock_column", clock, np.int64),
+        constant("phase_edges", [calibration.phases]),
+        *(constant(name, [float(outcome)]) for outcome, name in enumerate(OUTCOMES)),
+    ]
+    nodes = [
+        *(node("Where", ["is_win", name, "features"], f"if_{name}") for name in OUTCOMES),
+        node("IsNaN", ["features"], "unknown"),
+        node("Where", ["unknown", "nothing", "features"], "known"),
+        node("Gather", ["features", "clock_column"], "clock", axis=1),
+        node("Unsqueeze", ["clock", "columns"], "clocks"),
+        node("GreaterOrEqual", ["clocks", "phase_edges"], "phases_begun"),
+        node("Cast", ["phases_begun"], "phase_steps", to=TensorProto.INT64),
+        node("ReduceSum", ["phase_steps", "columns"], "phase", keepdims=0),
+    ]
+    for stat in COUNTED:
+        more, held = _stat(stat, boosters[stat], calibration)
+        nodes += more
+        constants += held
+    widths = dict.fromkeys(OUTPUTS, len(OUTCOMES))
+    return model(MODEL, nodes, constants, {"features": len(NAMES)}, widths)
+
+
+def _stat(
+    stat: str, booster: xgb.Booster, calibration: Calibration
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    constants = [
+        constant(f"{stat}_offset_columns", [NAMES.index(name) for name in OFFSETS[stat]], np.int64),
+        constant(f"{stat}_shift", [calibration.shift[stat]]),
+        constant(f"{stat}_dispersions", calibration.dispersion[stat]),
+    ]
+    nodes = [
+        *(trees(booster, f"if_{name}", f"{stat}_if_{name}") for name in OUTCOMES),
+        node("Concat", [f"{stat}_if_{name}" for name in OUTCOMES], f"{stat}_trees", axis=1),
+        node("Gather", ["known", f"{stat}_offset_columns"], f"{stat}_offsets", axis=1),
+        node("ReduceSum", [f"{stat}_offsets", "columns"], f"{stat}_offset", keepdims=1),
+        node("Add", [f"{stat}_offset", f"{stat}_shift"], f"{stat}_beside"),
+        node("Add", [f"{stat}_trees", f"{stat}_beside"], f"{stat}_log_mean"),
+        node("Exp", [f"{stat}_log_mean"], f"{stat}_mean"),
+        node("Gather", [f"{stat}_dispersions", "phase"], f"{stat}_dispersion", axis=0),
+    ]
+    return nodes, constants

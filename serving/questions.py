@@ -1,0 +1,53 @@
+"""A question to the models: the ``PredictionRequest`` of the topic, as HTTP takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MATCH, PLAYER = "match", "player"
+STATISTICS = ("kills", "deaths", "assists")
+MOST_IN_BATCH = 1_000
+LONGEST_ID = 200
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=PRINTABLE)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows no whole numbers: 5.0 is 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Question(BaseModel):
+    """A question about one match or player. Field names and meanings are those of ``PredictionRequest``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    subject_type: Literal["match", "player"] = Field(description="match or player.")
+    subject_id: Text = Field(description="match_id or player_id.")
+    model_name: Text | None = Field(
+        None, description="Model that shall answer; null for the one that answers for this kind of subject."
+    )
+    model_version: Text | None = Field(None, description="Version that shall answer; null for the live one.")
+    statistic: Literal["kills", "deaths", "assists"] | None = Field(
+        None, description="For a player: kills, deaths or assists."
+    )
+    line: Annotated[float, Field(ge=0, le=1000)] | None = Field(
+        None, description="For a player: the line that P(over) is asked for."
+    )
+    max_age_ms: Annotated[Annotated[int, Field(ge=0, le=2**53)] | None, BeforeValidator(_whole)] = Field(
+        None, description="Oldest features that may answer, in ms; null for any."
+    )
+    request_id: Text | None = Field(None, description="Identity of the question; the answer carries it.")
+
+
+def from_record(record: Mapping[str, Any]) -> Question:
+    """The question in a ``PredictionRequest``.
+
+    Raises:
+        pydantic.ValidationError: A field is out of its bounds.
+    """
+    return Question.model_validate({name: record[name] for name in Question.model_fields})
