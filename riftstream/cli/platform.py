@@ -78,8 +78,8 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 def start_applications(progress: Progress | None = None) -> None:
     """Start our applications, or what of them does not run.
 
-    They are the prediction loop, the online store's writer, what answers requests by topic, the lake's ETL and
-    upkeep, and the HTTP API; the check of features where the settings ask for it.
+    They are the prediction loop, the online store's writer, what answers requests by topic, the lake's ETL
+    and upkeep, and the HTTP API; the check of features where the settings ask for it.
     """
     from models.publish import install
 

@@ -20,8 +20,8 @@ from infra import stack
 from lakehouse import tables
 from lakehouse.catalog import connect
 from lakehouse.tables import MATCH_EVENTS
-from models.artefact import load_booster, load_card
-from models.win_probability.evaluate import log_odds
+from models.artefact import load_card
+from models.win_probability import model
 from models.win_probability.features import FEATURES, MODEL
 from riftstream.settings import get_settings
 from streams.schemas import for_topic
@@ -136,12 +136,12 @@ def player_games(match: list[Event]) -> list[Row]:
 def outcomes(logs: list[list[Event]]) -> list[Row]:
     """What the project's model says after each event of matches, with what came of it."""
     card = load_card(MODEL)
-    booster = load_booster(card)
+    answers = model.load(card)
     rows: list[Row] = []
     for match in logs:
         states = match_features(match)[:-1]
         matrix = np.array([[state[name] for name in FEATURES] for state in states], np.float32)
-        said = 1 / (1 + np.exp(-log_odds(booster, matrix)))
+        said, _, _ = answers.answer(matrix)
         end = match[-1]
         won = int(end["winner"] == "blue")
         for state, probability in zip(states, said.tolist(), strict=True):

@@ -26,6 +26,8 @@ def corpus() -> Corpus:
         won=np.array([1, 0, 1]),
         end_ms=np.array([100, 100, 100]),
         season=np.array(["2015 Spring", "2016 Summer", "2017 Summer"]),
+        before=np.full((3, 1), np.nan),
+        ids=np.array(["a", "b", "c"]),
         sha256="ab",
         events=33,
         excluded={},
