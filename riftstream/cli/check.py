@@ -209,6 +209,7 @@ def _show(report: Report) -> None:
         f"{checked:,} matches, {total.vectors:,} vectors that were served, "
         f"snapshot {report.snapshot_id}, {report.seconds:.0f} s",
         highlight=False,
+        soft_wrap=True,
     )
     lines = {
         "matches without a prediction": len(report.matches) - checked,

@@ -164,6 +164,7 @@ def _show(status: Status, json: bool) -> None:
             f"{status.checked.vectors:,} served vectors of {status.checked.matches:,} matches checked: "
             f"{status.checked.wrong:,} differ, {status.checked.not_recomputed:,} cannot be made again",
             highlight=False,
+            soft_wrap=True,
         )
     for part in status.parts:
         if part.detail:

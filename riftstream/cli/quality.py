@@ -30,7 +30,10 @@ EVERY_MS = 30_000
 DRIFT = 0.25
 """From here on a population stability index is commonly called drift (Siddiqi 2006)."""
 
-_NEWEST = 500
+_NEWEST = 5000
+"""So many records of each partition are looked at for the newest of each key."""
+_DAY_MS = 86_400_000
+_DAYS_MS = 2 * _DAY_MS
 
 log = structlog.get_logger()
 
@@ -132,8 +135,7 @@ def _newest(topic: str, key: str, settings: Settings) -> dict[str, Record]:
     """The newest record of each key, of the newest of each partition."""
     from streams.client import Subscriber
 
-    start = _NEWEST
-    with Subscriber(topic, settings, start=start, stop_at_end=True, skip_broken=True) as subscriber:
+    with Subscriber(topic, settings, start=_NEWEST, stop_at_end=True, skip_broken=True) as subscriber:
         return {received.record[key]: received.record for received in subscriber}
 
 
@@ -297,4 +299,10 @@ def duration_ms(length: float | None) -> str:
 
     if length is None:
         return "-"
-    return f"{length:,.0f} ms" if length < 10_000 else duration(timedelta(milliseconds=length))
+    if length < 10_000:
+        return f"{length:,.0f} ms"
+    return (
+        duration(timedelta(seconds=round(length / 1000)))
+        if length < _DAYS_MS
+        else f"{length / _DAY_MS:,.0f} d"
+    )

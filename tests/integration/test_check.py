@@ -15,10 +15,8 @@ from jobs import sqlfile
 from riftstream.cli import gather
 from riftstream.cli.check import CheckLoop
 from riftstream.settings import Settings
-from streams.avro import Record
 from streams.client import Producer
 from streams.sources import sample
-from streams.sources.lol_pro import LolPro
 from tests.integration.tools import new_match, of_match, read_all, wait_for
 
 pytestmark = pytest.mark.stack
@@ -26,14 +24,6 @@ pytestmark = pytest.mark.stack
 DEFINITION = "kills_blue_3m - kills_red_3m AS kills_diff_3m"
 BUG = "kills_blue_3m + kills_red_3m AS kills_diff_3m"
 FEATURE = "kills_diff_3m"
-EVERY = 200
-"""Every 200th match of the whole data set: 35 matches."""
-
-
-def _real_matches(settings: Settings) -> list[list[Record]]:
-    if settings.data is None:
-        return sample.matches()[:8]
-    return list(itertools.islice(LolPro(settings.data).matches(), 100, None, EVERY))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +32,7 @@ def played(stack: Settings) -> Counter[str]:
     run = new_match("check")
     names: Counter[str] = Counter()
     with Producer(stack) as producer:
-        for real in _real_matches(stack):
+        for real in sample.matches():
             match = f"{run}/{real[0]['match_id']}"
             names[match] = len(real)
             for one in real:
