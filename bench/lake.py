@@ -233,8 +233,9 @@ def _lay(catalog: Catalog, spec: TableSpec, codec: str, rows: pa.Table) -> dict[
 
 def _player_rows(matches: list[list[Record]]) -> Iterator[Record]:
     """Rows of the shape of processed.player_games, from what starts and ends of matches tell."""
+    empty: Record = dict.fromkeys(field.name for field in for_topic("live-matches").fields)
     for match in matches:
-        start, end = match[0], match[-1]
+        start, end = empty | match[0], empty | match[-1]
         for side, other in (("blue", "red"), ("red", "blue")):
             players = zip(start[f"{side}_players"] or (), start[f"{side}_champions"] or (), strict=False)
             for player, champion in players:

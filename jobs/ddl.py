@@ -75,6 +75,10 @@ FETCH_WAIT = "rift.source.fetch-wait"
 """Setting of a job: for how many ms at most a fetch waits until it is worth answering, instead of 500."""
 
 
+STAGES = "rift.batch.stages"
+"""Setting of a batch job: views that are computed and written before others read them; stages by commas."""
+
+
 def table_name(topic: str) -> str:
     """The table that stands for a topic."""
     return topic.replace("-", "_")

@@ -52,6 +52,7 @@ def environment(
     batch: bool = False,
     options: Mapping[str, str] | None = None,
     logs: Path | None = None,
+    brief: bool = False,
 ) -> TableEnvironment:
     """A table environment in which our JVM functions are known.
 
@@ -62,11 +63,12 @@ def environment(
         batch: Batch mode instead of streaming.
         options: Flink options.
         logs: Folder for the client's log; the Flink home's own by default.
+        brief: Whether little is to be computed, so that planning takes most of the time.
     """
     os.environ["FLINK_HOME"] = str(flink_home())
     os.environ["JAVA_HOME"] = str(java_home())
     os.environ.pop("FLINK_CONF_DIR", None)
-    if target != LOCAL:
+    if target != LOCAL or brief:
         # A client plans for some seconds and is gone: it must start quickly, not run long.
         os.environ["JVM_ARGS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     if logs is not None:
@@ -234,19 +236,37 @@ def batch_all(
         for statement in rows.setup:
             environment.execute_sql(statement)
         environment.execute_sql(ddl.batch_source(schema, rows.query))
-        for statement in job.views.values():
-            environment.execute_sql(statement)
+        _declare_in_stages(environment, job, folder)
         views = {}
         for target in job.targets:
             name = target.removeprefix(f"{ddl.CATALOG}.")
             views[name.replace(".", "__")] = view = f"into_{name.replace('.', '__')}"
             environment.execute_sql(f"CREATE TEMPORARY VIEW {view} AS {job.rows_of(target)}")
-        found = written_all(environment, views, folder)
+        found = written_all(environment, views, folder / "written")
     except JobError:
         raise
     except Exception as cause:
         raise _job_error(job.name, cause) from cause
     return {name.replace("__", "."): table for name, table in found.items()}
+
+
+def _declare_in_stages(environment: TableEnvironment, job: sqlfile.Job, folder: Path) -> None:
+    """Declare a batch job's views; those of ``ddl.STAGES`` are computed and written, a stage at a time.
+
+    A view that others use twice is planned and computed twice in each of them; a table is read.
+    """
+    stages = [stage.split() for stage in job.settings.get(ddl.STAGES, "").split(",")]
+    waiting = list(filter(None, stages))
+    for name, statement in job.views.items():
+        environment.execute_sql(statement)
+        if waiting and name == waiting[0][-1]:
+            stage = waiting.pop(0)
+            catalog = f"stage_{name}"
+            _write(environment, {one: one for one in stage}, catalog, folder / catalog)
+            for one in stage:
+                environment.execute_sql(f"DROP TEMPORARY VIEW {one}")
+                query = f"SELECT * FROM {catalog}.batch.`{one}`"  # noqa: S608
+                environment.execute_sql(f"CREATE TEMPORARY VIEW {one} AS {query}")
 
 
 def _declare_history(
@@ -290,16 +310,21 @@ def written_all(environment: TableEnvironment, views: Mapping[str, str], folder:
         views: The views by the names under which their rows are given.
         folder: Empty folder.
     """
-    for statement in ddl.folder_catalog("written", folder):
+    _write(environment, views, "written", folder)
+    environment.execute_sql("DROP CATALOG written")
+    return {name: _read(folder / "batch" / name) for name in views}
+
+
+def _write(environment: TableEnvironment, views: Mapping[str, str], catalog: str, folder: Path) -> None:
+    """Let Flink write views into tables of a new catalog in a folder, all in one run."""
+    for statement in ddl.folder_catalog(catalog, folder):
         environment.execute_sql(statement)
     statements = environment.create_statement_set()
     for name, view in views.items():
-        query = f"SELECT {', '.join(_columns(environment, view))} FROM {view}"  # noqa: S608
-        environment.execute_sql(f"CREATE TABLE written.batch.`{name}` ({_declared(environment, query)})")
-        statements.add_insert_sql(f"INSERT INTO written.batch.`{name}` {query}")
+        query = f"SELECT {', '.join(_columns(environment, view))} FROM `{view}`"  # noqa: S608
+        environment.execute_sql(f"CREATE TABLE {catalog}.batch.`{name}` ({_declared(environment, query)})")
+        statements.add_insert_sql(f"INSERT INTO {catalog}.batch.`{name}` {query}")
     statements.execute().wait()
-    environment.execute_sql("DROP CATALOG written")
-    return {name: _read(folder / "batch" / name) for name in views}
 
 
 def _declared(environment: TableEnvironment, query: str) -> str:
@@ -430,7 +455,9 @@ def _answer_tables(request: dict[str, Any], settings: Settings) -> dict[str, str
     )
     rows = history.fullest(history.from_lake(schema, settings, chosen))
     options = {**job.settings, **_BATCH, "pipeline.name": job.name, **request["options"]}
-    table_environment = environment(LOCAL, batch=True, options=options, logs=settings.home / "logs")
+    table_environment = environment(
+        LOCAL, batch=True, options=options, logs=settings.home / "logs", brief=request["matches"] is not None
+    )
     folder = Path(request["folder"])
     tables = batch_all(job, schema, rows, environment=table_environment, folder=folder / "flink")
     files = {}

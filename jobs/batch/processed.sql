@@ -14,8 +14,23 @@
 
 SET 'parallelism.default' = '2';
 SET 'table.local-time-zone' = 'UTC';
+-- What several views read is computed once, written, and read as a table.
+SET 'rift.batch.stages' = 'completed taken told, clean';
 -- Each view that several INSERTs use is planned once and runs once.
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
+
+-- What lies in the lake was accepted: this takes the place of match_pipeline's view, which takes long to plan.
+CREATE TEMPORARY VIEW checked AS
+SELECT *, CAST(NULL AS STRING) AS reject_reason
+FROM live_matches;
+
+CREATE TEMPORARY VIEW taken AS
+SELECT
+  *,
+  CASE event_type WHEN 'BUILDING_KILL' THEN building ELSE monster END AS kind,
+  ROW_NUMBER() OVER (PARTITION BY match_id, event_id ORDER BY log_order) AS copy
+FROM valid
+WHERE event_type IN ('BUILDING_KILL', 'ELITE_MONSTER_KILL');
 
 CREATE TEMPORARY VIEW told AS
 SELECT match_id, COUNT(DISTINCT event_id) AS events
@@ -140,14 +155,6 @@ SELECT
   phase, patch, map_number, side = winner
 FROM banned
 WHERE champion <> '';
-
-CREATE TEMPORARY VIEW taken AS
-SELECT
-  *,
-  CASE event_type WHEN 'BUILDING_KILL' THEN building ELSE monster END AS kind,
-  ROW_NUMBER() OVER (PARTITION BY match_id, event_id ORDER BY log_order) AS copy
-FROM valid
-WHERE event_type IN ('BUILDING_KILL', 'ELITE_MONSTER_KILL');
 
 INSERT INTO lake.processed.objectives (
   event_id, match_id, event_time, game_time_ms, kind, sub_kind, lane, side, team, player_id, x, y, number, league,

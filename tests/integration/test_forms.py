@@ -194,6 +194,7 @@ def _in_lake(stack: Settings, table: str, matches: Iterable[str]) -> pa.Table:
         ("match-results", "raw.match_results"),
         ("match-summaries", "raw.match_summaries"),
         ("player-games", "raw.player_games"),
+        ("predictions", "predictions.predictions"),
     ],
 )
 def test_every_record_of_a_topic_is_one_row_of_its_table(
