@@ -45,6 +45,8 @@ KIND = "table"
 MATCH_EVENTS = "raw.match_events"
 KEEP_DAYS = "riftstream.keep-days"
 """Table property: for how many days after they came rows are kept. Without it they are kept for ever."""
+LIFETIMES = {"raw.dead_letters": 90, "features.player_window": 400}
+"""Days for which rows are kept that grow old: letters nobody sent again, windows that events can tell anew."""
 
 _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
     "string": StringType,
@@ -180,7 +182,7 @@ TABLES = (
         sort=("match_id", "source_partition", "source_offset"),
     ),
     *(
-        TableSpec(name, topic, LOG, partition=(("month", "event_time"),), sort=sort)
+        TableSpec(name, topic, LOG, (("month", "event_time"),), sort, LIFETIMES.get(name))
         for name, topic, sort in (
             ("processed.match_results", "match-results", ("match_id",)),
             ("processed.match_summaries", "match-summaries", ("match_id",)),
