@@ -46,7 +46,7 @@ MATCH_EVENTS = "raw.match_events"
 KEEP_DAYS = "riftstream.keep-days"
 """Table property: for how many days after they came rows are kept. Without it they are kept for ever."""
 LIFETIMES = {"raw.dead_letters": 90, "features.player_window": 400}
-"""Days for which rows are kept that grow old: letters nobody sent again, windows that events can tell anew."""
+"""For how many days rows are kept that grow old: letters nobody sent again, windows that events tell anew."""
 
 _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
     "string": StringType,
