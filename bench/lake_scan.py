@@ -1,6 +1,6 @@
 """Question: how fast is the lake read, before and after the upkeep, by DuckDB and by ClickHouse?
 
-Rows are generated, and say so: a commit every five seconds for half an hour of events, and fifty million
+Rows are generated, and say so: a commit every five seconds for ten minutes of events, and fifty million
 predictions with their outcomes.
 """
 
@@ -28,8 +28,8 @@ from lakehouse.tables import TABLES
 from riftstream.console import err
 from riftstream.settings import Settings
 
-ROUNDS = 5
-COMMITS = 360
+ROUNDS = 3
+COMMITS = 120
 EVENTS_A_COMMIT = 2_000
 PREDICTIONS = 50_000_000
 CHUNK = 2_000_000
@@ -237,7 +237,7 @@ def _save(raw: dict[str, Any]) -> Result:
         ["query", "rows", "files", "DuckDB ms", "ClickHouse ms"],
         rows,
         notes=[
-            f"Rows are generated: {COMMITS} commits of {EVENTS_A_COMMIT:,} events, as half an hour of a "
+            f"Rows are generated: {COMMITS} commits of {EVENTS_A_COMMIT:,} events, as ten minutes of a "
             f"five-second cadence leaves them, and {raw['predictions']['rows']:,} predictions with outcomes "
             f"({raw['predictions']['megabytes']:,.0f} MB), written in {raw['generated_s']:,.0f} s.",
             "Medians. Each query opens its tables anew, as `rift sql` does (catalog, manifests, S3); the "

@@ -51,6 +51,7 @@ _RECORD = pa.schema(
         ("rows_altered", pa.int64()),
         ("snapshots_expired", pa.int64()),
         ("files_deleted", pa.int64()),
+        ("files_read", pa.int64()),
         ("files_left", pa.int64()),
         ("online_keys_deleted", pa.int64()),
         ("topics_clear_at", pa.timestamp("us", "UTC")),
@@ -84,6 +85,11 @@ class Erased:
     files_deleted: int = 0
     files_read: int = 0
     left: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether the table named the person."""
+        return bool(self.files_rewritten or self.files_deleted or self.left)
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def erase(
         progress: Told the name of each table.
 
     Returns:
-        What was done, for each table that named the person.
+        What was done to each table, those that did not name the person included: they were looked at too.
 
     Raises:
         StackError: The object store does not answer.
@@ -164,9 +170,7 @@ def erase(
     for name in table_names(catalog):
         if progress is not None:
             progress(name)
-        one = _erase(load(catalog, name), name, player, now or datetime.now(UTC))
-        if one.files_rewritten or one.files_deleted or one.left:
-            done.append(one)
+        done.append(_erase(load(catalog, name), name, player, now or datetime.now(UTC)))
     return done
 
 
@@ -198,6 +202,7 @@ def record(catalog: Catalog, erasure: Erasure) -> None:
         "rows_altered": sum(part.rows_altered for part in parts),
         "snapshots_expired": sum(part.snapshots_expired for part in parts),
         "files_deleted": sum(part.files_deleted for part in parts),
+        "files_read": sum(part.files_read for part in parts),
         "files_left": sum(len(part.left) for part in parts),
         "online_keys_deleted": erasure.online_keys_deleted,
         "topics_clear_at": erasure.topics_clear_at,

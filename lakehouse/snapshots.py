@@ -126,11 +126,6 @@ def total(snapshot: Snapshot, name: str) -> int:
     return int((snapshot.summary.additional_properties.get(name) if snapshot.summary else None) or 0)
 
 
-def data_files(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
-    """Locations of the data and delete files that some snapshots hold."""
-    return _entries(table.io, _manifests(table.io, snapshots))
-
-
 def references(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
     """Locations of all files that some snapshots need: manifest lists, manifests, data and delete files."""
     snapshots = list(snapshots)

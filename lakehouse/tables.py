@@ -48,6 +48,8 @@ PROCESSED = (("month", "event_time"), ("identity", "league"))
 """How the processed tables are partitioned; see docs/decisions/0086."""
 KEEP_DAYS = "riftstream.keep-days"
 """Table property: for how many days after they came rows are kept. Without it they are kept for ever."""
+LIFETIMES = {"raw.dead_letters": 90, "features.player_window": 400}
+"""For how many days rows are kept that grow old: letters nobody sent again, windows that events tell anew."""
 
 _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
     "string": StringType,
@@ -188,7 +190,7 @@ TABLES = (
         sort=("match_id", "source_partition", "source_offset"),
     ),
     *(
-        TableSpec(name, topic, LOG, partition=(("month", time),), sort=sort)
+        TableSpec(name, topic, LOG, (("month", time),), sort, LIFETIMES.get(name))
         for name, topic, time, sort in (
             ("raw.match_results", "match-results", "event_time", ("match_id",)),
             ("raw.match_summaries", "match-summaries", "event_time", ("match_id",)),

@@ -157,7 +157,7 @@ def _show(done: Erasure) -> None:
     from rich.table import Table
 
     table = Table("table", "rows removed", "rows altered", "snapshots", "files deleted", "left", box=None)
-    for one in done.tables:
+    for one in filter(lambda one: one.named, done.tables):
         table.add_row(
             one.table,
             f"{one.rows_removed:,}",
@@ -175,7 +175,11 @@ def _show(done: Erasure) -> None:
     )
     out.print(f"record {done.erasure_id} in audits.erasures", highlight=False)
     if done.complete:
-        out.print("nothing is left in the lake and the online store", highlight=False)
+        files = sum(one.files_read for one in done.tables)
+        out.print(
+            f"nothing is left: {files:,} files of {len(done.tables)} tables and the online store were read",
+            highlight=False,
+        )
         return
     for one in done.tables:
         for location in one.left:

@@ -50,9 +50,10 @@ def own_home(folder: Path) -> Iterator[Path]:
 
 
 def filled(matches: Iterable[list[Event]]) -> Catalog:
-    """The lake of this process's settings, with its tables, filled from matches."""
+    """The lake of this process's settings, filled from matches."""
     catalog = connect()
-    tables.apply_in(catalog, tables.plan_in(catalog))
+    specs = [spec for spec in tables.TABLES if spec.name in (MATCH_EVENTS, PLAYER_GAMES, OUTCOMES)]
+    tables.apply_in(catalog, tables.plan_in(catalog, specs), specs)
     fill(catalog, matches)
     return catalog
 

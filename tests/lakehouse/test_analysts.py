@@ -19,6 +19,8 @@ from riftstream.settings import get_settings
 from streams.sources import sample
 from tests.lakehouse import lake
 
+pytestmark = pytest.mark.stack
+
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = DOCS / "how-to"
 QUESTIONS = (

@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
-from pyiceberg.table import Table
 from pyiceberg.types import LongType
 from typer.testing import CliRunner
 
@@ -22,25 +20,18 @@ from lakehouse.maintenance import Policy, compact
 from lakehouse.tables import TABLES
 from riftstream.cli import gather
 from riftstream.errors import RiftError
-from riftstream.settings import get_settings
+from tests.lakehouse.lake import own_home, put
 
-SPECS = {spec.name: spec for spec in TABLES}
 EVENTS, FORMS = "raw.match_events", "features.player_form"
+SPECS = {spec.name: spec for spec in TABLES if spec.name in (EVENTS, FORMS)}
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path) -> Iterator[Path]:
     """An object store and catalog of this test alone, since it is destroyed."""
-    monkeypatch.setenv("RIFT_HOME", str(tmp_path / "home"))
-    get_settings.cache_clear()
-    try:
-        stack.up(["objectstore"])
+    with own_home(tmp_path / "home"):
         yield tmp_path
-    finally:
-        stack.down(wipe=True)
-        monkeypatch.undo()
-        get_settings.cache_clear()
 
 
 def rift(*arguments: str) -> Any:
@@ -51,12 +42,8 @@ def rift(*arguments: str) -> Any:
 
 def fill(catalog: Catalog, *numbers: int) -> None:
     for number in numbers:
-        put(catalog.load_table(EVENTS), {"event_id": f"e{number}", "event_time": NOON, "league": "A,B 100%"})
-        put(catalog.load_table(FORMS), {"player_id": f"p{number}", "event_time": NOON, "games": number})
-
-
-def put(table: Table, row: dict[str, Any]) -> None:
-    table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+        put(catalog, EVENTS, [{"event_id": f"e{number}", "event_time": NOON, "league": "A,B 100%"}])
+        put(catalog, FORMS, [{"player_id": f"p{number}", "event_time": NOON, "games": number}])
 
 
 def state(catalog: Catalog) -> dict[str, Any]:

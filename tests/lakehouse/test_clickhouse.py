@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError
 from typer.testing import CliRunner
 
 from lakehouse import analytics, clickhouse, sql, tables
@@ -25,9 +24,9 @@ from lakehouse.tables import TABLES, TableSpec
 from riftstream.cli import gather
 from riftstream.errors import RiftError
 from riftstream.settings import Settings, get_settings
+from tests.lakehouse.lake import OUTCOMES, put
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
-OUTCOMES = "predictions.prediction_outcomes"
 
 
 def rift(*arguments: str) -> Any:
@@ -144,9 +143,9 @@ def test_words_in_constants_and_comments_are_no_commands(settings: Settings, cat
     assert clickhouse.query_in(catalog, settings, question).to_pylist() == [{"t": "a; into outfile"}]
 
 
-def outcomes(catalog: Catalog, model: str) -> None:
-    """Add 40 outcomes of a model to the table of outcomes, which is made where it is not there."""
-    rows = [
+def outcomes(model: str) -> list[dict[str, Any]]:
+    """40 outcomes of a model."""
+    return [
         {
             "prediction_id": f"{model}-{n}",
             "model_name": model,
@@ -160,24 +159,12 @@ def outcomes(catalog: Catalog, model: str) -> None:
         }
         for n in range(40)
     ]
-    arrow = pa.Table.from_pylist(rows)
-    try:
-        table = catalog.load_table(OUTCOMES)
-    except NoSuchTableError:
-        catalog.create_namespace_if_not_exists("predictions")
-        table = catalog.create_table(OUTCOMES, arrow.schema)
-    schema = table.schema().as_arrow()
-    columns = [
-        arrow[field.name].cast(field.type) if field.name in arrow.column_names else pa.nulls(40, field.type)
-        for field in schema
-    ]
-    table.append(pa.table(columns, schema=schema))
 
 
 @pytest.mark.stack
 def test_dashboards_tables_are_made_anew_and_add_up(settings: Settings, catalog: Catalog) -> None:
     model = f"test_{uuid.uuid4().hex}"
-    outcomes(catalog, model)
+    put(catalog, OUTCOMES, outcomes(model))
     try:
         for _ in range(2):
             fed = {one.source: one for one in analytics.rebuild(settings)}

@@ -252,6 +252,11 @@ def test_rows_go_when_their_time_is_over_and_a_dry_run_only_counts(tmp_path: Pat
     assert offsets(table) == [1, 5, 9], "what came at no known time is kept"
 
 
+def test_windows_grow_old_and_events_do_not() -> None:
+    days = {spec.name: spec.properties.get(KEEP_DAYS) for spec in TABLES}
+    assert (days["features.player_window"], days["raw.match_events"]) == ("400", None)
+
+
 def test_a_branch_under_audit_keeps_the_table_as_it_is(table: Table) -> None:
     current = table.current_snapshot()
     assert current is not None
