@@ -1,6 +1,6 @@
 """A load of HTTP requests over kept connections, by a process of its own; quicker than what it measures.
 
-``python -m bench.http_load FILE`` reads a ``Load`` as JSON and writes what came of it to standard output.
+``python -m bench.http_load LOAD HEARD`` reads a ``Load`` as JSON and writes what came of it into a file.
 """
 
 from __future__ import annotations
@@ -125,4 +125,5 @@ async def run(load: Load) -> Heard:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(uvloop.run(run(Load(**json.loads(Path(sys.argv[1]).read_text())))))))
+    asked, told = map(Path, sys.argv[1:])
+    told.write_text(json.dumps(asdict(uvloop.run(run(Load(**json.loads(asked.read_text())))))))

@@ -34,7 +34,7 @@ from infra import ports, stack
 from models.artefact import ONNX, Card, load_card
 from models.publish import install
 from riftstream.console import err
-from riftstream.errors import StackError
+from riftstream.errors import RiftError, StackError
 from riftstream.settings import Settings, get_settings
 from streams.avro import Record
 from streams.client import Producer
@@ -170,16 +170,12 @@ def _peer_body(name: str, row: Sequence[float | None]) -> str:
 
 def _measure(load: Load) -> Heard:
     """Have a load made by a process of its own."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write(json.dumps(asdict(load)))
-        file.flush()
-        ran = subprocess.run(
-            [sys.executable, "-m", "bench.http_load", file.name],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-    heard = Heard(**json.loads(ran.stdout))
+    with tempfile.TemporaryDirectory() as folder:
+        asked, told = Path(folder) / "load.json", Path(folder) / "heard.json"
+        asked.write_text(json.dumps(asdict(load)))
+        argv = [sys.executable, "-m", "bench.http_load", str(asked), str(told)]
+        subprocess.run(argv, cwd=ROOT, check=True)
+        heard = Heard(**json.loads(told.read_bytes()))
     if not heard.latencies_ms:
         raise StackError(f"Nothing answered at {load.path} within {load.seconds:g} s.")
     return heard
@@ -316,7 +312,7 @@ def run(seconds: float = SECONDS, only: list[str] | None = None) -> Result:
         for name in PEERS if only is None else only:
             try:
                 row, about = _peer(name, settings, vectors, seconds)
-            except StackError as error:
+            except RiftError as error:
                 notes.append(f"{PEERS[name][0]} was not measured: {error.message}")
                 continue
             rows.append(row)

@@ -9,8 +9,8 @@ import typer
 
 from riftstream.settings import get_settings
 
-MOST_CONNECTIONS = 4_096
-"""Connections that the API holds at once; further ones are answered with 503."""
+MOST_CONNECTIONS = 8_192
+"""Connections that the API holds at once, idle ones among them; further ones are answered with 503."""
 
 serve = typer.Typer(
     help="Run an application in the foreground ('rift up' runs them all).", no_args_is_help=True

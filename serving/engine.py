@@ -43,6 +43,8 @@ log = structlog.get_logger()
 
 TRITON_SECONDS = 2.0
 
+_HIT, _MISSED = (CACHE.labels("memory", result) for result in ("hit", "miss"))
+
 
 class Kind(Protocol):
     """What a model answers about, and how: one for each model."""
@@ -255,9 +257,9 @@ class Engine:
         now = now_ms()
         found = self.memory.fresh(self.key(question), now)
         if found is None or not _young_enough(found, question, now):
-            CACHE.labels("memory", "miss").inc()
+            _MISSED.inc()
             return None
-        CACHE.labels("memory", "hit").inc()
+        _HIT.inc()
         return Given(found, "memory", question.request_id)
 
     def answer(self, questions: Sequence[Question], *, anew: bool = False) -> list[Outcome]:

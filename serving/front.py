@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import orjson
 import structlog
 import zstandard
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import problems
@@ -32,6 +34,7 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 MOST_BODY = 1024 * 1024
 BODY_SECONDS = 10.0
+MOST_IN_FLIGHT = 4_096
 COMPRESSED_FROM = 2_048
 
 _VENDOR = re.compile(r"application/vnd\.lol-predictions\.v(\d+)\+json")
@@ -74,14 +77,26 @@ class Front:
         app: The application behind.
         hot: Quick routes by path without version: their method, and what answers.
         route_of: Gives the name of the route that a scope was answered by, for the metrics.
+        most_in_flight: Most requests that are answered at once, clients of feeds among them; further ones are
+            refused.
     """
 
     def __init__(
-        self, app: ASGIApp, hot: Mapping[str, tuple[str, Hot]], route_of: Callable[[Scope], str]
+        self,
+        app: ASGIApp,
+        hot: Mapping[str, tuple[str, Hot]],
+        route_of: Callable[[Scope], str],
+        *,
+        most_in_flight: int = MOST_IN_FLIGHT,
     ) -> None:
         self._app = app
         self._hot = hot
         self._route_of = route_of
+        self._in_flight = 0
+        self._most_in_flight = most_in_flight
+        self._prefix = os.urandom(6).hex().encode()
+        self._numbers = itertools.count(1)
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass a WebSocket or the application's life on."""
@@ -96,10 +111,13 @@ class Front:
         begun = time.perf_counter()
         headers: Headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex().encode()
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else self._new_id()
         answer = _Answer(send, headers, request_id)
         route = "other"
+        self._in_flight += 1
         try:
+            if self._in_flight > self._most_in_flight:
+                raise problems.busy(f"{self._most_in_flight} requests are being answered already.")
             answer.vendor = _accepted(headers, scope["path"])
             scope = _unversioned(scope)
             hot = self._hot.get(scope["path"])
@@ -121,8 +139,21 @@ class Front:
             body = {"type": "about:blank", "title": "The service has a defect.", "status": 500}
             await answer.whole(Reply(500, orjson.dumps(body | {"detail": detail}), PROBLEM))
         finally:
-            REQUESTS.labels(route, answer.status).inc()
-            LATENCY.labels(route).observe(time.perf_counter() - begun)
+            self._in_flight -= 1
+            count, latency = self._measures(route, answer.status)
+            count.inc()
+            latency.observe(time.perf_counter() - begun)
+
+    def _new_id(self) -> bytes:
+        """A request id that no other process and no other request has."""
+        return b"%b-%x" % (self._prefix, next(self._numbers))
+
+    def _measures(self, route: str, status: str) -> tuple[Counter, Histogram]:
+        found = self._known.get((route, status))
+        if found is None:
+            found = REQUESTS.labels(route, status), LATENCY.labels(route)
+            self._known[route, status] = found
+        return found
 
 
 class _Answer:

@@ -17,7 +17,7 @@ class Service:
     def __init__(self) -> None:
         self._model = Model()
 
-    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=1000)
+    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=1000)  # type: ignore[untyped-decorator]
     def predict(self, features: list[list[float | None]]) -> list[dict[str, float]]:
         """Answer the questions of a batch."""
         return self._model.score(features)

@@ -16,7 +16,7 @@ from mlserver.types import InferenceRequest, InferenceResponse
 from bench.peer_programs.score import OUTPUTS, Model
 
 
-class Runtime(MLModel):
+class Runtime(MLModel):  # type: ignore[misc]
     """The runtime."""
 
     async def load(self) -> bool:

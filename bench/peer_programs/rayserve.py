@@ -19,7 +19,7 @@ class Deployment:
     def __init__(self) -> None:
         self._model = Model()
 
-    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.002)
+    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]
     async def _score(self, rows: list[Any]) -> list[dict[str, float]]:
         return self._model.score(rows)
 
@@ -32,6 +32,7 @@ class Deployment:
 if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(Deployment.bind(), route_prefix="/predict")
+    application: Any = Deployment
+    serve.run(application.bind(), route_prefix="/predict")
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     ray.shutdown()

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from riftstream.console import JsonFlag, err, out, print_json
-from riftstream.errors import ModelError, RiftError
+from riftstream.errors import RiftError
 from streams.avro import Record
 
 JOB, VIEW = "match_pipeline", "features"
@@ -62,23 +62,31 @@ def rebuild(prediction: Record) -> Record:
         The values of ``COMPARED``.
 
     Raises:
-        RiftError: The lakehouse does not hold the event.
-        ModelError: The model version is not here.
+        RiftError: The lakehouse does not hold the event, or the prediction is a fallback or about a player.
+        ModelError: The model version is not known any more.
     """
-    from models.artefact import load_card
+    from models.publish import serve
     from models.vector import from_records, sha256
+    from riftstream.cli.deploy import deployment_of
     from riftstream.settings import get_settings
     from serving.triton import TritonClient
+    from serving.versions import card_of
 
-    card = load_card(prediction["model_name"])
-    if card.version != prediction["model_version"]:
-        raise ModelError(
-            f"The prediction is by {card.name} {prediction['model_version']}, and here is {card.version}.",
-            "Check out the commit that holds that version.",
+    if prediction["subject_type"] != "match" or prediction["degraded"]:
+        raise RiftError(
+            "This prediction cannot be made again: "
+            + ("it is a fallback answer." if prediction["degraded"] else "it is about a player."),
+            "Those of the live path, about matches, can.",
         )
+    settings = get_settings()
+    deployment = deployment_of(prediction["model_name"], settings)
+    card = card_of(deployment, prediction["model_version"], settings)
+    client = TritonClient(settings.triton_url, card.name, card.version)
+    if not client.ready():
+        serve(card)
     row = _features(prediction)
     matrix = from_records([row], card.features)
-    scores = TritonClient(get_settings().triton_url, card.name, card.version).score(matrix)
+    scores = client.score(matrix)
     probability, low, high = (float(values[0]) for values in scores)
     return {
         "features_sha256": sha256(matrix[0], card.feature_service),

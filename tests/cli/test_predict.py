@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from riftstream.cli.predict import describe
+from riftstream.cli.predict import describe, describe_player
 from riftstream.cli.reading import nearest
 from tests.cli.records import MATCH, prediction
 
@@ -48,3 +48,27 @@ def test_the_nearest_matches_are_copies_newest_first_then_the_most_alike() -> No
     known = ["TRLH1/30031", "TRLH1/30030#demo-1", "ESPORTSTMNT06/180230", "TRLH1/30030#demo-2"]
     assert nearest("TRLH1/30030", known)[:3] == ["TRLH1/30030#demo-2", "TRLH1/30030#demo-1", "TRLH1/30031"]
     assert nearest("anything", []) == []
+
+
+def test_a_player_in_words_says_how_many_and_how_sure() -> None:
+    answer = {
+        "subject_id": "Faker",
+        "statistic": "kills",
+        "line": 4.0,
+        "probability": 0.41,
+        "push": 0.18,
+        "mean": 4.04,
+        "quantiles": {"5": 1, "25": 3, "50": 4, "75": 5, "95": 8},
+        "degraded": False,
+        "model_name": "player_props",
+        "model_version": "1",
+        "feature_service": "player_props_v1",
+        "features_sha256": "ab12",
+    }
+    told = dict(describe_player([answer, answer | {"statistic": "deaths", "line": None}]))
+    assert told["player"] == "Faker"
+    assert told["kills"] == (
+        "4.0 on average, median 4, 1 to 8 in nine maps of ten; over 4 with 41.0 %, exactly 4 with 18.0 %"
+    )
+    assert told["deaths"] == "4.0 on average, median 4, 1 to 8 in nine maps of ten"
+    assert "note" not in told
