@@ -256,13 +256,12 @@ def _player_rows(matches: list[list[Record]]) -> Iterator[Record]:
 
 
 def run(seconds: float = SECONDS) -> Result:
-    """Measure all three on stacks of its own, and write the result."""
+    """Measure all three on a platform of its own, and write the result."""
     everything = _real_matches(10_000)
+    costs = []
     with running_platform() as settings:
         err.print("freshness ...")
         fresh = freshness(settings, seconds)
-    costs = []
-    with running_platform(job=False) as settings:
         for count in MATCHES:
             err.print(f"audit of {count} matches ...")
             costs.append(audit_cost(settings, _spread(everything, count)))

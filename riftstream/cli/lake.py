@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,6 +107,22 @@ def _follow(links: list[tuple[str, str, str]], name: str, way: str) -> list[Link
     return found
 
 
+def _log_to_stderr() -> None:
+    """Alerts go to standard error, as JSON where nobody looks on: standard output is for results."""
+    import structlog
+
+    shown = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            shown,
+        ],
+        # Asked anew for each line: standard error may be another one by then.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+
+
 def _etl(
     since: Annotated[
         datetime | None,
@@ -133,6 +150,7 @@ def _etl(
 
     if full and (since or until):
         raise RiftError("--full takes no range.", "Leave out --from and --to.")
+    _log_to_stderr()
     while True:
         begin = time.monotonic()
         try:
@@ -157,10 +175,14 @@ def _show_run(ran: Ran, json: bool) -> None:
         out.print("Nothing came since the last run.")
         return
     count = "all" if ran.matches is None else ran.matches
-    out.print(f"Published {count} matches of snapshot {ran.source_snapshot_id}.", highlight=False)
-    for name, rows in ran.rows.items():
-        seconds = next(audit.seconds for audit in ran.audits if audit.table_name == name)
-        out.print(f"  {name:24} {rows:>9,} rows, audited in {seconds:.1f} s", highlight=False)
+    out.print(f"Done: {count} matches of snapshot {ran.source_snapshot_id}.", highlight=False)
+    for audit in ran.audits:
+        rows = ran.rows[audit.table_name]
+        out.print(
+            f"  {audit.table_name:24} {rows:>9,} rows, audited in {audit.seconds:.1f} s", highlight=False
+        )
+    if not ran.audits:
+        out.print("  None of them has ended.")
 
 
 def _audit(
@@ -181,17 +203,19 @@ def _audit(
 
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.expressions.parser import parse
+    from pyparsing import ParseException
 
     from lakehouse import audit
     from lakehouse.catalog import connect
 
+    _log_to_stderr()
     settings = get_settings()
     catalog = connect(settings)
     with err.status(f"auditing {name}"):
         try:
             rows = parse(where) if where else AlwaysTrue()
-        except ValueError as cause:
-            raise RiftError(f"--where is no condition: {cause}.") from cause
+        except ParseException as cause:
+            raise RiftError(f"--where is no condition: {where}.", "Write it as league = 'LCK'.") from cause
         [done] = audit.audit(catalog, settings, str(uuid4()), {name: rows}, branch=branch)
         audit.record(catalog, [done], published=False)
     if json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import In
 from typer.testing import CliRunner
 
 from jobs import runner
@@ -60,8 +61,10 @@ class Log:
         self.settings = settings
         self.offset = 0
         self.events: list[Record] = []
+        self.matches: list[Match] = []
 
-    def append(self, matches: Iterable[Match]) -> None:
+    def append(self, matches: list[Match]) -> None:
+        self.matches += matches
         empty: Record = dict.fromkeys(field.name for field in FIELDS)
         rows = [empty | event for match in matches for event in match]
         for row in rows:
@@ -275,6 +278,21 @@ def test_only_what_changed_is_made_anew_and_a_match_by_two_paths_is_one(
     games = Counter((row["match_id"], row["player_id"]) for row in rows(catalog, "processed.player_games"))
     assert set(games.values()) == {1}
     assert {match for match, _ in games} <= after.keys()
+
+
+def test_a_match_that_goes_on_is_passed_over_and_no_row_is_no_defect(
+    catalog: Catalog, settings: Settings, log: Log, first: tuple[Ran, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshots(catalog)
+    start = _again(log.matches[0][:1], "live", "LIVE/2")
+    log.append([start])
+    nothing = {name: table.slice(0, 0) for name, table in first[1].items()}
+    monkeypatch.setattr(runner, "run_tables", lambda *arguments, **more: nothing)
+    ran = etl(settings)
+    assert (ran.matches, ran.audits, snapshots(catalog)) == (1, [], before)
+    assert etl(settings).run_id == ""
+    empty = audit.audit(catalog, settings, "empty", {name: In("match_id", {"none"}) for name in TABLES[:5]})  # type: ignore[call-arg]
+    assert [(one.row_count, one.failures) for one in empty] == [(0, ())] * 5
 
 
 def test_a_run_that_is_cut_off_anywhere_is_made_good_by_the_next(
