@@ -118,9 +118,9 @@ def _evaluate(
 def committed_status() -> list[dict[str, Any]]:
     """The committed models, checked against their cards."""
     from models import training
-    from models.artefact import load_card
+    from models.store import committed
 
-    cards = [load_card(name) for name in training.NAMES]
+    cards = [card for name in training.NAMES if (card := committed(name)) is not None]
     return [
         {
             "name": card.name,

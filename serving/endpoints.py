@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.types import Receive
 
+from riftstream.errors import ModelError, StackError
 from serving import lists, openapi, problems, status
 from serving.board import Told
 from serving.engine import Given, Outcome
@@ -150,8 +151,11 @@ class Endpoints:
         engine = self._service.engine
         model, number, _, subject, *_ = engine.key(question)
         given = _given(engine.answer([question], anew=True)[0])
-        version = self._service.versions.get(model, number)
-        known = version.kind.read(engine.reader, version.card, [subject])[0]
+        try:
+            version = self._service.versions.get(model, number)
+            known = version.kind.read(engine.reader, version.card, [subject])[0]
+        except (ModelError, StackError) as away:
+            raise problems.unavailable(away.message) from None
         told = version.kind.reasons(version.card, question, known)
         return Reply(200, b'{"prediction":%b,"explanation":%b}' % (given.json(), orjson.dumps(told)))
 

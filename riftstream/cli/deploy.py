@@ -387,11 +387,12 @@ def _status(json: JsonFlag = False) -> None:
         print_json(found)
         return
     for model in found:
+        deployment = model.pop("deployment")
         show_committed(model)
-        if model["deployment"] is None:
+        if deployment is None:
             out.print("The platform does not run, so nothing is known of what is served.")
             continue
-        for version in model["deployment"]["versions"]:
+        for version in deployment["versions"]:
             loaded = "loaded" if version["loaded"] else "not loaded"
             out.print(f"version {version['version']}: {version['role']}, {loaded}", highlight=False)
 

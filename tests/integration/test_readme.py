@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from models.artefact import load_card
 from riftstream.settings import Settings
 from tests.integration.tools import event, of_match, send, until, wait_for
 
@@ -46,5 +47,5 @@ def test_the_ways_to_a_prediction_run_as_they_are_written(stack: Settings, tmp_p
         run(language, text, stack, tmp_path) for language, text in BLOCK.findall(section[1])
     )
     chance = f"{json.loads(by_http)['probability']:.0%}"
-    assert by_topic == f"blue wins with {chance}, by win_probability 1\n"
+    assert by_topic == f"blue wins with {chance}, by win_probability {load_card('win_probability').version}\n"
     assert followed == f"at 3 min: {chance}\n"

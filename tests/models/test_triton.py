@@ -45,7 +45,11 @@ def test_triton_that_serves_something_else_is_given_the_artefact(stack: Settings
     with InferenceServerClient(stack.triton_url) as triton:
 
         def served() -> str:
-            return str(triton.get_model_config(MODEL).config.parameters["stamp_1"].string_value)
+            return str(
+                triton.get_model_config(MODEL)
+                .config.parameters[f"stamp_{load_card(MODEL).version}"]
+                .string_value
+            )
 
         config.write_text(config.read_text().replace(stamp, "other"))
         triton.load_model(MODEL)

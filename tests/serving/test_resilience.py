@@ -73,6 +73,9 @@ def test_without_redis_answers_are_older_or_defaults_and_say_so(stack: Settings,
         assert 0 < default["probability"] < 1
         refused = ask(stack, new_match("nobody"), max_age_ms=60_000)
         assert refused.status_code == 503 and "retry-after" in refused.headers
+        body = {"subject_type": "match", "subject_id": match}
+        unexplained = httpx.post(f"{stack.api_url}/v1/predict/explain", json=body, trust_env=False)
+        assert unexplained.status_code == 503
     finally:
         local.up(["redis"])
     until(lambda: not ask(stack, match).json()["degraded"], "features are there again", 30)

@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from models.artefact import ONNX, artefact_folder, digest
+from models.artefact import ONNX, artefact_folder, digest, load_card
 from models.publish import model_repository_versions
 from riftstream.cli import deploy
 from riftstream.errors import ModelError
@@ -28,6 +28,7 @@ from tests.integration.tools import event, new_match, now_ms, of_match, send, un
 pytestmark = pytest.mark.stack
 
 MODEL = deploy.MODEL
+FIRST = load_card(MODEL).version
 
 
 @pytest.fixture
@@ -59,9 +60,9 @@ def first_version(stack: Settings) -> Iterator[None]:
 def _back_to_the_first(stack: Settings) -> None:
     deploy.publish(MODEL, None, False, stack)
     found = deploy.deployment_of(MODEL, stack)
-    if found.live != "1" or found.split:
-        deploy.promote(MODEL, "1", None, stack, now_ms())
-    for version in set(found.artefacts) - {"1"}:
+    if found.live != FIRST or found.split:
+        deploy.promote(MODEL, FIRST, None, stack, now_ms())
+    for version in set(found.artefacts) - {FIRST}:
         deploy.retire(MODEL, version, stack)
 
 
@@ -113,7 +114,7 @@ def test_versions_change_under_load_and_no_request_fails(
 ) -> None:
     published = deploy.publish(MODEL, other, True, stack)
     two = published.version
-    assert published.shadow == [two] and published.live == "1"
+    assert published.shadow == [two] and published.live == FIRST
     assert deploy.publish(MODEL, other, True, stack).action == "none"
 
     def shadowed() -> bool:
@@ -122,14 +123,14 @@ def test_versions_change_under_load_and_no_request_fails(
 
     until(shadowed, "the version in shadow says something on the topic")
     assert all(record["shadow"] for record in _predictions(stack, match, two))
-    assert {load.newest for load in loads} == {"1"}
+    assert {load.newest for load in loads} == {FIRST}
 
     begun = time.monotonic()
     deploy.promote(MODEL, two, None, stack, now_ms())
     until(lambda: {load.newest for load in loads} == {two}, "the new version answers")
     took = time.monotonic() - begun
     deploy.rollback(MODEL, stack)
-    until(lambda: {load.newest for load in loads} == {"1"}, "the version before answers again")
+    until(lambda: {load.newest for load in loads} == {FIRST}, "the version before answers again")
     for load in loads:
         load.ending.set()
         load.join()
@@ -137,13 +138,13 @@ def test_versions_change_under_load_and_no_request_fails(
     answers: list[Any] = [body for load in loads for _, body in load.answers]
     assert not [body for body in answers if body["degraded"]]
     highs = {(body["model_version"], body["features_sha256"]): body["interval_high"] for body in answers}
-    both = [vector for version, vector in highs if version == two and ("1", vector) in highs]
+    both = [vector for version, vector in highs if version == two and (FIRST, vector) in highs]
     assert both, "both versions answered on the same features"
     for vector in both:
-        assert highs[two, vector] == pytest.approx(0.5 * highs["1", vector], abs=1e-6)
+        assert highs[two, vector] == pytest.approx(0.5 * highs[FIRST, vector], abs=1e-6)
     assert took < 60, "a version goes live within a minute"
-    assert deploy.retire(MODEL, two, stack).live == "1"
-    assert model_repository_versions(MODEL) == ["1"]
+    assert deploy.retire(MODEL, two, stack).live == FIRST
+    assert model_repository_versions(MODEL) == [FIRST]
 
 
 def _predictions(stack: Settings, match: str, version: str) -> list[dict[str, object]]:
@@ -162,10 +163,10 @@ def test_a_version_that_does_not_load_leaves_no_trace(stack: Settings, other: Pa
     with pytest.raises(ModelError, match="did not load"):
         deploy.publish(MODEL, other, True, stack)
     assert deploy.deployment_of(MODEL, stack) == before
-    assert model_repository_versions(MODEL) == ["1"]
+    assert model_repository_versions(MODEL) == [FIRST]
     url = f"{stack.api_url}/v1/predict/match/{match}"
     answer = httpx.get(url, headers={"Cache-Control": "no-cache"}, trust_env=False).json()
-    assert (answer["model_version"], answer["degraded"]) == ("1", False)
+    assert (answer["model_version"], answer["degraded"]) == (FIRST, False)
 
 
 def test_nothing_is_promoted_while_features_differ(stack: Settings, other: Path) -> None:
@@ -191,7 +192,7 @@ def test_nothing_is_promoted_while_features_differ(stack: Settings, other: Path)
         producer.send(mismatch)
     with pytest.raises(ModelError, match="1 feature mismatches"):
         deploy.promote(MODEL, two, None, stack, found_at)
-    assert deploy.deployment_of(MODEL, stack).live == "1"
+    assert deploy.deployment_of(MODEL, stack).live == FIRST
     assert deploy.promote(MODEL, two, 0.5, stack, found_at + 1).split == {two: 0.5}
     assert deploy.rollback(MODEL, stack).split == {}
 
@@ -200,4 +201,4 @@ def test_an_unknown_version_is_one_clear_error(stack: Settings) -> None:
     with pytest.raises(ModelError, match="has no version 77"):
         deploy.promote(MODEL, "77", None, stack, now_ms())
     with pytest.raises(ModelError, match="answers"):
-        deploy.retire(MODEL, "1", stack)
+        deploy.retire(MODEL, FIRST, stack)
