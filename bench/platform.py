@@ -12,15 +12,18 @@ import psutil
 
 from infra import stack
 from infra.progress import live_progress
+from jobs import runner
 from riftstream.cli import platform
 from riftstream.settings import Settings, get_settings
 
 
 @contextmanager
-def running_platform(*, job: bool = True) -> Iterator[Settings]:
-    """Servers, topics, schemas and tables in a new folder; with the job, prediction loop and API if wanted.
+def running_platform(*, job: bool | str = True) -> Iterator[Settings]:
+    """Servers, topics, schemas and tables in a new folder, removed at the end.
 
-    Everything is removed at the end.
+    Args:
+        job: Whether all jobs and our applications run too; or the name of the one job that runs beside the
+            applications.
     """
     before = os.environ.get("RIFT_HOME")
     with tempfile.TemporaryDirectory(prefix="rift-bench-", ignore_cleanup_errors=True) as folder:
@@ -28,7 +31,10 @@ def running_platform(*, job: bool = True) -> Iterator[Settings]:
         get_settings.cache_clear()
         try:
             with live_progress() as progress:
-                platform.start(progress, work=job)
+                platform.start(progress, work=job is True)
+                if isinstance(job, str):
+                    runner.submit(job)
+                    platform.start_applications(progress)
             yield get_settings()
         finally:
             stack.down(wipe=True)

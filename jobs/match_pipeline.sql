@@ -336,7 +336,8 @@ CROSS JOIN UNNEST(e.player_windows) AS w (
   player_id, window_start, late, team, `role`, champion, events, kills, deaths, assists, items, wards_placed,
   wards_killed, gold, creep_score, level, game_time_ms, event_time);
 
-INSERT INTO lake.`raw`.match_events (
+-- A task of its own writes files, so that no prediction waits while they are closed at a checkpoint.
+INSERT INTO lake.`raw`.match_events /*+ OPTIONS('write-parallelism'='1') */ (
   event_id, match_id, event_type, event_time, game_time_ms, ordinal, source, league, season, phase, patch, map_number,
   team, player_id, `role`, champion, victim_id, victim_role, victim_champion, assist_ids,
   building, lane, tower_type, monster, monster_sub, x, y, item_id,

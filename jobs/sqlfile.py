@@ -26,7 +26,10 @@ _HEADING = re.compile(rf"^\s*({'|'.join((*HEADINGS, BEGINS_WITH))}):\s*(.*)$")
 _SET = re.compile(r"^SET\s+'([^']+)'\s*=\s*'([^']*)'$", re.IGNORECASE)
 _VIEW = re.compile(r"^CREATE\s+TEMPORARY\s+VIEW\s+(\w+)\s+AS\s", re.IGNORECASE)
 _INSERT = re.compile(r"^INSERT\s+INTO\s+([\w.`]+)", re.IGNORECASE)
-_FEED = re.compile(r"^INSERT\s+INTO\s+[\w.`]+\s*\(([^)]*)\)\s*(SELECT\b.*)$", re.IGNORECASE | re.DOTALL)
+_HINT = r"(?:/\*\+.*?\*/\s*)?"
+_FEED = re.compile(
+    rf"^INSERT\s+INTO\s+[\w.`]+\s*{_HINT}\(([^)]*)\)\s*(SELECT\b.*)$", re.IGNORECASE | re.DOTALL
+)
 _WORD = re.compile(r"\w+")
 
 
@@ -165,13 +168,13 @@ def parse(name: str, text: str) -> Job:
 
 
 def statements(text: str) -> list[str]:
-    """The statements of a text, without comments and closing semicolons."""
+    """The statements of a text, without closing semicolons and comments; hints (``/*+ ... */``) are none."""
     found, current = [], ""
     for piece in _TOKEN.findall(text):
         if piece == ";":
             found.append(current.strip())
             current = ""
-        elif not piece.startswith(("--", "/*")):
+        elif piece.startswith("/*+") or not piece.startswith(("--", "/*")):
             current += piece
     found.append(current.strip())
     return [statement for statement in found if statement]

@@ -29,6 +29,15 @@ def codec_for(topic: str, settings: Settings | None = None) -> Codec:
     return Codec(schema, registry.register(schema), registry.schema_by_id)
 
 
+def take(consumer: kafka.Consumer, most: int, seconds: float) -> list[kafka.Message]:
+    """What there is now, at most ``most`` messages: the first is waited for, the others are not.
+
+    ``Consumer.consume`` alone waits its whole time for the last one.
+    """
+    first = consumer.poll(seconds)
+    return [] if first is None else [first, *consumer.consume(most - 1, 0)]
+
+
 @dataclass
 class DeliveryReport:
     """What became of the records that were handed over.
@@ -290,9 +299,8 @@ class Subscriber:
 
     def poll(self, timeout: float = 0.1, most: int = 500) -> list[Received]:
         """Records that arrived, at most ``most``, waiting ``timeout`` seconds for the first."""
-        messages = self._kafka.consume(most, timeout)
         received = []
-        for message in messages:
+        for message in take(self._kafka, most, timeout):
             error = message.error()
             if error is not None:
                 raise StackError(f"{self.topic} cannot be read: {error.str()}.")

@@ -10,7 +10,7 @@ import structlog
 
 from riftstream.errors import DeliveryError, SchemaError, StackError
 from riftstream.settings import Settings, get_settings
-from streams.client import Producer
+from streams.client import Producer, take
 from streams.clock import now_ms
 
 log = structlog.get_logger()
@@ -85,10 +85,7 @@ class GroupReader:
         Raises:
             StackError: Kafka can't be read.
         """
-        first = self._consumer.poll(seconds)
-        if first is None:
-            return []
-        messages = [first, *self._consumer.consume(most - 1, 0)]
+        messages = take(self._consumer, most, seconds)
         for message in messages:
             error = message.error()
             if error is not None:

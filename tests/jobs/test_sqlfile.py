@@ -34,11 +34,14 @@ def test_the_header_names_every_topic_that_is_read_and_no_other(name: str) -> No
     assert said == {table for table in ddl.topics() if table in job.words} - set(job.targets)
 
 
+_INTO = re.compile(r"INSERT INTO ([\w.`]+) (?:/\*\+.*?\*/ )?\(([^)]*)\)", re.DOTALL)
+
+
 @pytest.mark.parametrize("name", sqlfile.names())
 def test_every_column_of_every_sink_is_written(name: str) -> None:
     job = sqlfile.load(name)
     for insert in job.inserts:
-        target, columns = re.match(r"INSERT INTO ([\w.`]+) \(([^)]*)\)", insert, re.DOTALL).groups()  # type: ignore[union-attr]
+        target, columns = _INTO.match(insert).groups()  # type: ignore[union-attr]
         written = [column.strip(" `\n") for column in columns.split(",")]
         if target in ddl.topics():
             wanted = {field.name for field in ddl.topics()[target].fields}
@@ -66,6 +69,13 @@ def test_the_lines_of_a_heading_go_on_until_the_next() -> None:
 def test_statements_end_at_semicolons_outside_of_quotes_and_comments() -> None:
     text = "SELECT 'a;b''c;' AS `x;y` -- no; end\n, 1 /* nor; here */ ;\nSELECT 2 - 1 / 3; ;"
     assert sqlfile.statements(text) == ["SELECT 'a;b''c;' AS `x;y` \n, 1", "SELECT 2 - 1 / 3"]
+
+
+def test_a_hint_is_no_comment() -> None:
+    text = HEADER + "INSERT INTO t /*+ OPTIONS('a'='b') */ (c) SELECT 1 /* one */;"
+    job = sqlfile.parse("x", text)
+    assert job.inserts == ("INSERT INTO t /*+ OPTIONS('a'='b') */ (c) SELECT 1",)
+    assert job.rows_of("t") == "SELECT * FROM (SELECT 1) AS fed (c)"
 
 
 def test_a_job_is_taken_apart_into_settings_views_and_inserts() -> None:
