@@ -15,6 +15,9 @@ columns than one that it writes:
 ``ts``                Event time as time attribute, 5 s out of order; null where it cannot be true.
 ===================== =========================================================================
 
+Where a record has a field of such a name (a dead letter has ``schema_id`` and ``record_key``), the column is
+that field.
+
 A record that names the place in live-matches that it came from has ``source_partition`` and ``source_offset``
 as fields of its own. Its place in its own topic is then ``log_topic``, ``log_partition``, ``log_offset`` and
 ``log_time``, and in batch its ``log_order`` is its event time: offsets of live-matches order no two matches.
@@ -65,6 +68,8 @@ _RESERVED = (
     "raw_value BYTES",
     "record_key BYTES",
 )
+_KEY = _RESERVED[-1]
+_LARGE = "2097152"
 
 _TS = f"""ts AS CASE
     WHEN event_time BETWEEN {OLDEST_EVENT_MS} AND UNIX_TIMESTAMP() * 1000 + {NEWEST_EVENT_MS}
@@ -118,7 +123,7 @@ def source(
         options: More options of the connector, or other values of them.
     """
     topic, partition, offset, time = place(schema)
-    columns = [*map(_column, schema.fields), *_RESERVED]
+    columns = [*map(_column, schema.fields), *_reserved(schema)]
     columns += [
         f"{topic} STRING METADATA FROM 'topic' VIRTUAL",
         f"{partition} INT METADATA FROM 'partition' VIRTUAL",
@@ -136,10 +141,16 @@ def source(
         "properties.fetch.min.bytes": "65536",
         "properties.fetch.max.wait.ms": "500",
         "scan.startup.mode": "earliest-offset",
-        "key.format": "raw",
-        "key.fields": "record_key",
-        "value.fields-include": "EXCEPT_KEY",
     }
+    if _KEY in _reserved(schema):
+        connector |= {
+            "key.format": "raw",
+            "key.fields": "record_key",
+            "value.fields-include": "EXCEPT_KEY",
+        }
+    if any(field.type == "bytes" for field in schema.fields):
+        # A dead letter holds a whole record, of up to Kafka's 1 MiB.
+        connector["value.rift-avro.max-bytes"] = _LARGE
     return _create(table_name(schema.topic), columns, connector | dict(options or {}))
 
 
@@ -161,7 +172,7 @@ def sink(schema: RecordSchema, settings: Settings, options: Mapping[str, str] | 
         "properties.linger.ms": "5",
         "properties.batch.size": "131072",
         # A dead letter holds a whole record, of up to Kafka's 1 MiB, and what is said about it.
-        "properties.max.request.size": "2097152",
+        "properties.max.request.size": _LARGE,
     }
     columns = map(_column, schema.fields)
     return _create(table_name(schema.topic), columns, connector | dict(options or {}))
@@ -179,7 +190,7 @@ def batch_source(schema: RecordSchema, rows: str) -> str:
     the offset, or the event time of records that were made of others.
     """
     columns = [f"`{field.name}`" for field in schema.fields]
-    missing = dict(map(str.split, _RESERVED))
+    missing = dict(map(str.split, _reserved(schema)))
     if derived(schema):
         missing |= dict(zip(place(schema), ("STRING", "INT", "BIGINT", "TIMESTAMP_LTZ(3)"), strict=True))
     else:
@@ -225,6 +236,12 @@ def column_type(field: Field) -> str:
 def literal(text: str) -> str:
     """Text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _reserved(schema: RecordSchema) -> tuple[str, ...]:
+    """The reserved columns of a topic's table: those whose names the record does not have itself."""
+    own = {field.name for field in schema.fields}
+    return tuple(column for column in _RESERVED if column.split()[0] not in own)
 
 
 def _column(field: Field) -> str:

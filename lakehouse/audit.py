@@ -37,7 +37,7 @@ from infra.locks import file_lock
 from lakehouse.commits import append
 from lakehouse.publish import MAIN
 from lakehouse.sql import table_names
-from lakehouse.tables import AUDITS, load
+from lakehouse.tables import AUDITS, load, spec
 from riftstream.errors import RiftError
 from riftstream.settings import Settings
 
@@ -145,6 +145,31 @@ def suite(name: str) -> Suite:
         meta.get("parameters", {}),
         tuple(raw["expectations"]),
     )
+
+
+def draft(name: str) -> str:
+    """A first suite of a table, as the text of its file: what its record says must be there, and its keys.
+
+    Raises:
+        SchemaError: There is no table of this name.
+    """
+    table = spec(name)
+    columns = {field.name for field in table.fields}
+    place = ["log_partition", "log_offset"]
+    keys = place if set(place) <= columns else [table.record.key]
+    asked = [
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": field.name}, "meta": {}}
+        for field in table.record.fields
+        if not field.nullable
+    ]
+    unique = {"column_list": keys, "ignore_row_if": "any_value_is_missing"}
+    if len(keys) > 1:
+        asked.append({"type": "expect_compound_columns_to_be_unique", "kwargs": unique, "meta": {}})
+    else:
+        asked.append({"type": "expect_column_values_to_be_unique", "kwargs": {"column": keys[0]}, "meta": {}})
+    head = json.dumps({"name": name, "meta": {"keys": keys, "made": {}, "parameters": {}}}, indent=2)
+    lines = ",\n".join(f"    {json.dumps(one)}" for one in asked)
+    return f'{head[:-2]},\n  "expectations": [\n{lines}\n  ]\n}}\n'
 
 
 def audit(

@@ -197,7 +197,8 @@ class _Run:
 
         if self.matches is None or any(table.num_rows for table in rows.values()):
             return True
-        return self._known(In("match_id", self.matches)).num_rows > 0  # type: ignore[call-arg]
+        known = self._known(In("match_id", self.matches))  # type: ignore[call-arg]
+        return bool(known.num_rows)
 
     def _leave(self, forward: bool) -> Ran:
         """Note how far this came, without a commit of rows."""

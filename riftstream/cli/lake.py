@@ -63,6 +63,7 @@ def register(lake: typer.Typer) -> None:
     lake.command("audits")(_audits)
     lake.command("branches")(_branches)
     lake.command("discard")(_discard)
+    lake.command("suite")(_suite)
     lake.command("tables")(_tables)
     lake.command("describe")(_describe)
     lake.command("lineage")(_lineage)
@@ -229,6 +230,23 @@ def _audit(
         )
     if not done.passed:
         raise audit.AuditError(f"{name} did not pass its audit: {' '.join(done.failures)}")
+
+
+def _suite(name: _Name, json: JsonFlag = False) -> None:
+    """Write a first suite for a table that has none: what its record says must be there, and its keys.
+
+    Example: rift lake suite features.match_state
+    """
+    from lakehouse import audit
+
+    file = audit.FOLDER / f"{name}.json"
+    if file.exists():
+        raise RiftError(f"{name} has a suite.", f"Edit {file}.")
+    file.write_text(audit.draft(name))
+    if json:
+        print_json({"file": file})
+    else:
+        out.print(f"{file}: add ranges, sets and what it must agree with.", highlight=False, soft_wrap=True)
 
 
 def _audits(

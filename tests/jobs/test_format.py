@@ -360,3 +360,22 @@ def _literal(field: Field, value: Any) -> str:
     if value == -(2**63):
         return "CAST(-9223372036854775807 - 1 AS BIGINT)"
     return f"CAST({ddl.literal(value) if isinstance(value, str) else value} AS {kind})"
+
+
+def test_a_field_that_is_named_like_a_reserved_column_is_the_records(
+    jvm: Any, registry: FakeRegistry
+) -> None:
+    letters = for_topic("dead-letters")
+    registry.schemas[ID] = letters.text
+    letter = dict.fromkeys(field.name for field in letters.fields) | {
+        "dead_letter_id": "live-matches:0:1",
+        "source_topic": "live-matches",
+        "source_partition": 0,
+        "source_offset": 1,
+        "stage": "decode",
+        "reason": "not_framed",
+        "schema_id": 77,
+        "first_seen": 1,
+    }
+    record, _ = decoder(jvm, registry, letters)(written_with(json.loads(letters.text), letter))
+    assert record["schema_id"] == 77

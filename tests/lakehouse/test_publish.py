@@ -258,6 +258,15 @@ def test_every_table_has_a_suite_of_its_own_columns() -> None:
         assert used == set(suite.parameters)
 
 
+@pytest.mark.parametrize("name", ["features.match_state", "processed.matches"])
+def test_a_first_suite_asks_for_what_the_record_must_have(name: str) -> None:
+    first = json.loads(audit.draft(name))
+    kept = audit.suite(name)
+    assert (first["name"], tuple(first["meta"]["keys"])) == (name, kept.keys)
+    nulls = {one["kwargs"]["column"] for one in first["expectations"] if "not_be_null" in one["type"]}
+    assert nulls == {one["kwargs"]["column"] for one in kept.expectations if "not_be_null" in one["type"]}
+
+
 def test_a_table_without_a_suite_is_told() -> None:
     with pytest.raises(RiftError, match=r"no audit of raw\.nothing"):
         audit.suite("raw.nothing")

@@ -155,17 +155,20 @@ public final class RiftAvroFormat implements DeserializationFormatFactory, Seria
             this.key = ours.getProp("key");
             this.maxBytes = maxBytes;
             this.arity = columns.length;
-            this.errorPlace = take(columns, "decode_error", Column.Kind.STRING);
-            this.detailPlace = take(columns, "decode_detail", Column.Kind.STRING);
-            this.idPlace = take(columns, "schema_id", Column.Kind.INT);
-            this.valuePlace = take(columns, "raw_value", Column.Kind.BYTES);
+            this.errorPlace = take(ours, columns, "decode_error", Column.Kind.STRING);
+            this.detailPlace = take(ours, columns, "decode_detail", Column.Kind.STRING);
+            this.idPlace = take(ours, columns, "schema_id", Column.Kind.INT);
+            this.valuePlace = take(ours, columns, "raw_value", Column.Kind.BYTES);
             this.columns = columns;
             this.type = type;
         }
 
-        /** Place of a reserved column, which the reader then leaves alone; -1 where the table has none. */
-        private static int take(Column[] columns, String name, Column.Kind kind) {
-            for (int place = 0; place < columns.length; place++) {
+        /**
+         * Place of a reserved column, which the reader then leaves alone; -1 where the table has none, or where the
+         * record has a field of this name: then it is the record's.
+         */
+        private static int take(Schema record, Column[] columns, String name, Column.Kind kind) {
+            for (int place = 0; place < columns.length && record.getField(name) == null; place++) {
                 if (columns[place] != null && columns[place].equals(new Column(name, kind))) {
                     columns[place] = null;
                     return place;
