@@ -43,8 +43,8 @@ def logistic(corpus: Corpus, states: States, calibrated: bool = True) -> Doubles
     rehearsals = []
     for season, before, matches in seasons_ahead(corpus):
         ahead = at_minutes(corpus, matches)
-        log_odds = _log_odds(at_minutes(corpus, before), ahead)
-        rehearsals.append(Rehearsal(season, ahead, log_odds, np.full(len(log_odds), np.nan)))
+        margins = _log_odds(at_minutes(corpus, before), ahead)
+        rehearsals.append(Rehearsal(season, ahead, margins, np.full(len(margins), np.nan)))
     return probability(calibrate_on(rehearsals)(log_odds))
 
 

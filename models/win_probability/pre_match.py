@@ -195,8 +195,8 @@ def fit(
     from sklearn.linear_model import LogisticRegression
 
     known = ~np.isnan(found).all(axis=1)
-    scale = np.nanstd(found[known], axis=0)
-    scale = np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
+    scale = np.nan_to_num(found[known]).std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
     regression = LogisticRegression(C=1 / penalty, max_iter=5000, tol=1e-8)
     regression.fit(
         np.nan_to_num(found[known]) / scale, won[known], None if weights is None else weights[known]
