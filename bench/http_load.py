@@ -78,8 +78,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0 or len(self._buffer) < end + 4 + self._length(end):
+        if not self._whole():
             return
         now = time.perf_counter()
         if now >= self._begins:
@@ -88,12 +87,16 @@ class _Connection(asyncio.Protocol):
         self._buffer.clear()
         self._ask()
 
-    def _length(self, end: int) -> int:
+    def _whole(self) -> bool:
+        """Whether the answer has come to its end, by its length or by its last chunk."""
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return False
         head = bytes(self._buffer[:end]).lower()
         at = head.find(b"content-length:")
         if at < 0:
-            raise ValueError("An answer without a content-length cannot be measured.")
-        return int(head[at + 15 :].split(b"\r\n", 1)[0])
+            return self._buffer.endswith(b"\r\n0\r\n\r\n")
+        return len(self._buffer) >= end + 4 + int(head[at + 15 :].split(b"\r\n", 1)[0])
 
 
 def _requests(load: Load) -> list[bytes]:
