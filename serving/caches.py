@@ -24,6 +24,7 @@ import redis
 import structlog
 
 from riftstream.settings import Settings
+from serving.circuit import Circuit
 from streams.clock import now_ms
 
 log = structlog.get_logger()
@@ -122,10 +123,13 @@ class Shared:
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
         )
+        self._circuit = Circuit()
         self._away = False
 
     def get(self, keys: Sequence[Key]) -> list[Answer | None]:
         """The answers of keys, fresh or not; None where there is none."""
+        if not self._circuit.allows():
+            return [None] * len(keys)
         try:
             found = self._client.mget([_name(key) for key in keys])
         except redis.RedisError as away:
@@ -136,6 +140,8 @@ class Shared:
 
     def put(self, answers: Sequence[tuple[Key, Answer]]) -> None:
         """Keep answers for five minutes."""
+        if not self._circuit.allows():
+            return
         pipe = self._client.pipeline(transaction=False)
         for key, answer in answers:
             pipe.set(_name(key), _written(answer), px=REDIS_MS)
@@ -143,6 +149,8 @@ class Shared:
             pipe.execute()
         except redis.RedisError as away:
             self._note(away)
+            return
+        self._note(None)
 
     def ping(self) -> bool:
         """Whether Redis answers."""
@@ -156,6 +164,10 @@ class Shared:
         self._client.close()
 
     def _note(self, away: redis.RedisError | None) -> None:
+        if away is None:
+            self._circuit.succeeded()
+        else:
+            self._circuit.failed()
         if (away is not None) != self._away:
             self._away = away is not None
             log.warning("shared_cache.away" if self._away else "shared_cache.back", error=str(away or ""))

@@ -209,6 +209,7 @@ class Engine:
         self._by_subject = {kind.subject_type: kind for kind in self.kinds.values()}
         self._version = version
         self._shared = Shared(settings)
+        self._store = Circuit()
         self._live_ms = settings.live_cache_ms
 
     def close(self) -> None:
@@ -360,11 +361,16 @@ class Engine:
     def _read(self, version: Version, keys: list[Key]) -> tuple[dict[str, Known], bool]:
         """What is known of the subjects of keys, and whether the online store is away."""
         subjects = list(dict.fromkeys(key[3] for key in keys))
+        nothing = version.kind.nothing(version.card)
+        if not self._store.allows():
+            return dict.fromkeys(subjects, nothing), True
         try:
             known = version.kind.read(self.reader, version.card, subjects)
         except StackError as away:
+            self._store.failed()
             log.warning("engine.features_away", error=str(away))
-            return dict.fromkeys(subjects, version.kind.nothing(version.card)), True
+            return dict.fromkeys(subjects, nothing), True
+        self._store.succeeded()
         return dict(zip(subjects, known, strict=True)), False
 
     def _said(self, version: Version, known: Mapping[str, Known]) -> dict[str, list[np.ndarray]] | None:

@@ -141,8 +141,13 @@ class PlayerKind:
     def facts(
         self, card: Card, question: Question, known: Known, said: list[np.ndarray] | None
     ) -> Facts | None:
-        """The distribution of the count; a Poisson distribution round the player's mean as a fallback."""
+        """The distribution of the count; a Poisson distribution round the player's mean as a fallback.
+
+        None where nothing is known of the player: without a role the model's answer is nobody's.
+        """
         assert question.statistic is not None
+        if known.event_ms is None:
+            return None
         if said is None:
             mean = known.means.get(question.statistic)
             if mean is None:

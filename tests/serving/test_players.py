@@ -18,7 +18,9 @@ from models.player_props.contract import OUTPUTS, PlayerContext, distributions, 
 from models.store import committed
 from models.vector import sha256
 from riftstream.settings import Settings
+from serving.engine import Known
 from serving.players import PlayerKind, curve, usual_lines
+from serving.questions import Question
 from streams.client import Producer
 from tests.integration.tools import new_match, now_ms, until
 
@@ -39,6 +41,23 @@ def test_the_usual_lines_are_half_lines_up_to_where_nothing_is_left() -> None:
     assert lines == [count + 0.5 for count in range(len(lines))]
     last = curve(POISSON, lines)[-1]["over"]
     assert last < 0.005
+
+
+def test_of_a_player_of_whom_nothing_is_known_nothing_is_said(card: Card) -> None:
+    kind = PlayerKind()
+    question = Question(subject_type="player", subject_id="nobody", statistic="kills")
+    outputs = [np.ones(2, np.float32) for _ in OUTPUTS]
+    assert kind.facts(card, question, kind.nothing(card), outputs) is None
+
+
+def test_while_the_model_is_away_the_players_mean_is_a_fallback(card: Card) -> None:
+    kind = PlayerKind()
+    question = Question(subject_type="player", subject_id="Faker", statistic="kills", line=3.5)
+    nothing = kind.nothing(card)
+    known = Known(nothing.vector, nothing.record, now_ms(), False, means={"kills": 3.2})
+    facts = kind.facts(card, question, known, None)
+    assert facts is not None and facts.more["mean"] == pytest.approx(3.2, abs=1e-6)
+    assert facts.record["probability"] == pytest.approx(stats.poisson.sf(3, 3.2), abs=1e-6)
 
 
 @pytest.fixture(scope="module")
