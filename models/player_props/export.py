@@ -1,7 +1,7 @@
 """``model.onnx`` of ``player_props``: from the features to mean and dispersion of what is still to come.
 
-The trees run twice, once as if the player's team lost and once as if it won; calibration, champions and patch
-are in the graph, so one run of one file answers everything. ``fit.predict`` computes the same.
+The trees run once over rows as if the player's team lost and rows as if it won; calibration, champions and
+patch are in the graph, so one run of one file answers everything. ``fit.predict`` computes the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import xgboost as xgb
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from models.onnx_graph import constant, model, node, trees
 from models.player_props.contract import COUNTED, MODEL, NAMES, OFFSETS, OUTCOMES, OUTPUTS, WIN
@@ -29,6 +29,7 @@ def whole(boosters: dict[str, xgb.Booster], calibration: Calibration) -> bytes:
     ]
     nodes = [
         *(node("Where", ["is_win", name, "features"], f"if_{name}") for name in OUTCOMES),
+        node("Concat", [f"if_{name}" for name in OUTCOMES], "if_either", axis=0),
         node("IsNaN", ["features"], "unknown"),
         node("Where", ["unknown", "nothing", "features"], "known"),
         node("Gather", ["features", "clock_column"], "clock", axis=1),
@@ -54,7 +55,8 @@ def _stat(
         constant(f"{stat}_dispersions", calibration.dispersion[stat]),
     ]
     nodes = [
-        *(trees(booster, f"if_{name}", f"{stat}_if_{name}") for name in OUTCOMES),
+        trees(booster, "if_either", f"{stat}_if_either"),
+        helper.make_node("Split", [f"{stat}_if_either"], [f"{stat}_if_{name}" for name in OUTCOMES], axis=0),
         node("Concat", [f"{stat}_if_{name}" for name in OUTCOMES], f"{stat}_trees", axis=1),
         node("Gather", ["known", f"{stat}_offset_columns"], f"{stat}_offsets", axis=1),
         node("ReduceSum", [f"{stat}_offsets", "columns"], f"{stat}_offset", keepdims=1),
