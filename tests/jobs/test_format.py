@@ -51,8 +51,12 @@ class Decoder:
             "array<double>": types.ARRAY(types.DOUBLE()),
         }
         reserved = [types.STRING(), types.STRING(), types.INT(), types.BYTES()]
+        own = {field.name for field in columns}
+        self._reserved = [name for name in RESERVED if name not in own]
         fields = [types.FIELD(field.name, kinds[field.type]) for field in columns]
-        fields += [types.FIELD(name, kind) for name, kind in zip(RESERVED, reserved, strict=True)]
+        fields += [
+            types.FIELD(name, kind) for name, kind in zip(RESERVED, reserved, strict=True) if name not in own
+        ]
         java_list = jvm.java.util.ArrayList()
         for field in fields:
             java_list.add(field)
@@ -71,7 +75,7 @@ class Decoder:
         row = self._decoder.deserialize(value)
         names = [field.name for field in self._columns]
         record = {name: _python(row.getField(place)) for place, name in enumerate(names)}
-        reserved = {name: _python(row.getField(len(names) + n)) for n, name in enumerate(RESERVED)}
+        reserved = {name: _python(row.getField(len(names) + n)) for n, name in enumerate(self._reserved)}
         return record, reserved
 
 
