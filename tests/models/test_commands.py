@@ -21,7 +21,7 @@ def test_status_tells_of_every_committed_model() -> None:
     assert [one["name"] for one in status] == list(training.NAMES)
     for one in status:
         assert one["sha256"] == load_card(one["name"]).sha256
-        assert one["bytes"] < 4_000_000 and one["test_matches"] > 1000
+        assert one["bytes"] < 5_000_000 and one["test_matches"] > 1000
     text = run("status").stdout
     assert "brier" in text and "crps kills" in text
 
