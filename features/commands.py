@@ -112,7 +112,7 @@ def duration(length: timedelta) -> str:
     seconds = int(length.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size or seconds == size:
-            return f"{seconds / size:g} {unit}"
+            return f"{round(seconds / size, 1):g} {unit}"
     return f"{seconds} s"
 
 

@@ -72,7 +72,7 @@ def test_a_planted_bug_is_found_in_matches_that_ended_and_its_feature_is_named(
     assert text.count(DEFINITION) == 1
     changed = tmp_path / "match_pipeline.sql"
     changed.write_text(text.replace(DEFINITION, BUG))
-    loop = CheckLoop(stack, group=new_match("check"), gather_seconds=2, job_file=changed)
+    loop = CheckLoop(stack, group=new_match("check"), gather_seconds=5, job_file=changed)
     loop.run(until=lambda: played.keys() <= {match for report in loop.reports for match in report.matches})
     # Matches of other tests that ended are among these: nothing but what was changed differs in any of them.
     assert {feature for report in loop.reports for feature in report.by_feature} == {FEATURE}
