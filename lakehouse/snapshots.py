@@ -18,6 +18,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
+from lakehouse.commits import optimistic
 from riftstream.errors import RiftError, StackError
 
 COMMITTED_AT = "riftstream.committed-at-ms"
@@ -223,7 +224,8 @@ def commit(table: Table, change: Callable[[], object]) -> None:
     """
     for attempt in range(_ATTEMPTS):
         try:
-            change()
+            with optimistic():
+                change()
         except CommitFailedException:
             time.sleep(min(0.05 * 2**attempt, 2.0))
             table.refresh()
