@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lakehouse.erasure import RECORDS
 from lakehouse.sql import table_names
 from riftstream.cli import gather
 from riftstream.errors import RiftError
-from riftstream.settings import Settings
+from riftstream.settings import Settings, get_settings
 from tests.features.test_online import record, write
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -39,11 +40,21 @@ def test_an_empty_id_names_nobody() -> None:
         rift("lake", "erase", "--player", " ", "--yes")
 
 
+@pytest.fixture
+def settings(stack: Settings, new_lake: Callable[[], Settings]) -> Iterator[Settings]:
+    """The platform, but with a lake that no other test counts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RIFT_CATALOG_WAREHOUSE", new_lake().catalog_warehouse)
+        get_settings.cache_clear()
+        yield get_settings()
+    get_settings.cache_clear()
+
+
 @pytest.mark.stack
-def test_a_person_is_exported_and_erased_everywhere(stack: Settings, tmp_path: Path) -> None:
+def test_a_person_is_exported_and_erased_everywhere(settings: Settings, tmp_path: Path) -> None:
     gone, stays = (f"{name} [*] {uuid.uuid4().hex}" for name in ("gone", "stays"))
-    put(stack, gone, stays)
-    client: Any = redis.Redis.from_url(stack.redis_url.get_secret_value())
+    put(settings, gone, stays)
+    client: Any = redis.Redis.from_url(settings.redis_url.get_secret_value())
     key = KeyMaker(("player_id",)).key
 
     found = json.loads(rift("lake", "export", "--player", gone, "--out", str(tmp_path / "all"), "--json"))
@@ -52,7 +63,7 @@ def test_a_person_is_exported_and_erased_everywhere(stack: Settings, tmp_path: P
     [online] = json.loads((tmp_path / "all" / "online.json").read_text())["player_form"]
     assert (online["player_id"], online["games"]) == (gone, 3)
 
-    before = table_names(connect(stack))
+    before = table_names(connect(settings))
     rift("lake", "erase", "--player", gone, code=1, answer="n\n")
     assert client.exists(key(gone.encode()))
     done = json.loads(rift("lake", "erase", "--player", gone, "--yes", "--json"))
@@ -65,12 +76,12 @@ def test_a_person_is_exported_and_erased_everywhere(stack: Settings, tmp_path: P
     assert done["online_keys_deleted"] == 1
     assert not client.exists(key(gone.encode()))
     assert client.exists(key(stays.encode()))
-    records = connect(stack).load_table(RECORDS).scan().to_arrow().to_pylist()
+    records = connect(settings).load_table(RECORDS).scan().to_arrow().to_pylist()
     [record] = [one for one in records if one["erasure_id"] == done["erasure_id"]]
     assert record["complete"] and gone not in json.dumps(record, default=str)
     again = json.loads(rift("lake", "erase", "--player", gone, "--yes", "--json"))
     assert (again["complete"], touched(again)) == (True, [])
-    forget.forget(stack, stays)
+    forget.forget(settings, stays)
 
 
 def touched(done: dict[str, Any]) -> list[dict[str, Any]]:
