@@ -188,14 +188,15 @@ def test_every_planted_anomaly_raises_its_own_alert_and_clean_matches_raise_none
     assert len(matches) >= (300 if get_settings().data else 20)
 
 
-def test_batch_finds_the_same(batch: Any, log: list[Record], streamed: list[Record], tmp_path: Path) -> None:
+def test_batch_finds_the_same(log: list[Record], streamed: list[Record], tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     wanted = {row["match_id"] for row in streamed}
     leagues = {event["league"] for event in log if event["match_id"] in wanted}
     # Rates stand on the matches of the same league before.
     file.write_bytes(b"".join(orjson.dumps(event) + b"\n" for event in log if event["league"] in leagues))
     rows = history.from_file(EVENTS, file, history.ALL, tmp_path)
-    found = session.batch(JOB, "found", EVENTS, rows, environment=batch, folder=tmp_path / "out").to_pylist()
+    own = session.environment(session.LOCAL, batch=True, options={"parallelism.default": "2"})
+    found = session.batch(JOB, "found", EVENTS, rows, environment=own, folder=tmp_path / "out").to_pylist()
     key = ("kind", "match_id", "source_offset")
     assert sorted(found, key=lambda row: [row[name] for name in key]) == sorted(
         streamed, key=lambda row: [row[name] for name in key]
