@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 import re
@@ -193,7 +194,10 @@ def plan() -> str:
     environment.execute_sql(ddl.source(EVENTS, settings, "plan"))
     for statement in JOB.views.values():
         environment.execute_sql(statement)
-    return session.explain(environment, JOB).split("== Optimized Execution Plan ==")[1]
+    # A table in memory knows no hint for Iceberg's writer.
+    inserts = tuple(re.sub(r"/\*\+.*?\*/", "", insert) for insert in JOB.inserts)
+    job = dataclasses.replace(JOB, inserts=inserts)
+    return session.explain(environment, job).split("== Optimized Execution Plan ==")[1]
 
 
 def test_records_are_read_validated_and_deduplicated_once_for_all_sinks(plan: str) -> None:

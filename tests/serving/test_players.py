@@ -110,7 +110,9 @@ def test_an_answer_is_the_model_scored_offline(stack: Settings, card: Card, play
     form = online.get("player_form", [player]).rows[0]
     team = online.get("team_form", ["SKT"])
     context = PlayerContext(
-        role="mid", player_form=form, team_form=team.rows[0] if team.state[0, 0] == 0 else None
+        role="mid",
+        player_form=form,
+        team_form=None if team.state[0, 0] == online.State.MISSING else team.rows[0],
     )
     matrix = vectors([context], adjustments.load(card.folder))
     session = onnxruntime.InferenceSession(str(card.folder / ONNX), providers=["CPUExecutionProvider"])
