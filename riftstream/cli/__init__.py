@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import sys
@@ -37,8 +38,9 @@ def _options(
     """Streaming predictions for League of Legends esports: every prediction is a fact."""
 
 
+@functools.cache
 def gather() -> typer.Typer:
-    """The command line with the commands of all rooms."""
+    """The command line with the commands of all rooms, each of which registers its own once."""
     for room in ROOMS:
         importlib.import_module(f"{room}.commands").register(app)
     return app
