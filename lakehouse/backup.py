@@ -41,6 +41,7 @@ from pyiceberg.table.update import (
 )
 
 from lakehouse import snapshots
+from lakehouse.commits import committed
 from lakehouse.sql import table_names
 from lakehouse.tables import load
 from riftstream.errors import RiftError, StackError
@@ -381,11 +382,11 @@ def _roll_back(table: Table, as_of: datetime) -> None:
         # Snapshots are forgotten from the oldest on, so only a whole history tells of the time before it.
         if history[-1].parent_snapshot_id is not None:
             snapshots.at(table, as_of)
-        snapshots.commit(table, lambda: table.delete(AlwaysTrue()))
+        committed(table, lambda: table.delete(AlwaysTrue()))
     elif history:
         wanted = snapshots.at(table, as_of).snapshot_id
         if wanted != history[0].snapshot_id:
-            snapshots.commit(table, partial(_set_current, table, wanted))
+            committed(table, partial(_set_current, table, wanted))
 
 
 def _set_current(table: Table, snapshot_id: int) -> None:

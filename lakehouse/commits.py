@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import BadRequestError, CommitFailedException
+from pyiceberg.exceptions import BadRequestError, CommitFailedException, ValidationException
+from pyiceberg.table import Table
 
 from lakehouse.tables import fitted, load
 from riftstream.errors import StackError
 
-_ATTEMPTS = 10
+ATTEMPTS = 10
+CONFLICTS = (CommitFailedException, ValidationException)
+"""What a commit that lost against another one raises: nothing of it is in the table."""
+
+_Done = TypeVar("_Done")
 
 
 @contextmanager
@@ -30,6 +37,33 @@ def optimistic() -> Iterator[None]:
         raise CommitFailedException(str(cause)) from cause
 
 
+def committed(table: Table, change: Callable[[], _Done], attempts: int = ATTEMPTS) -> _Done:
+    """Commit a change of a table, anew after each commit of others that it lost against.
+
+    Args:
+        table: The table; the newest version of it when ``change`` is called again, and afterwards.
+        change: Commits the change, and can be called again where that failed.
+        attempts: How often it is tried.
+
+    Returns:
+        What ``change`` gave.
+
+    Raises:
+        StackError: Others committed at each attempt.
+    """
+    for attempt in range(attempts):
+        try:
+            with optimistic():
+                done = change()
+        except CONFLICTS:
+            time.sleep(min(0.05 * 2**attempt, 2.0))
+            table.refresh()
+        else:
+            table.refresh()
+            return done
+    raise StackError(f"Others changed {'.'.join(table.name())} at each of {attempts} attempts.", "Try again.")
+
+
 def append(catalog: Catalog, name: str, rows: pa.Table) -> None:
     """Add rows to a table, beside whoever else writes to it.
 
@@ -41,12 +75,5 @@ def append(catalog: Catalog, name: str, rows: pa.Table) -> None:
     Raises:
         StackError: There is no such table, or others committed at each attempt.
     """
-    for _ in range(_ATTEMPTS):
-        table = load(catalog, name)
-        try:
-            with optimistic():
-                table.append(fitted(rows, table.schema().as_arrow()))
-        except CommitFailedException:
-            continue
-        return
-    raise StackError(f"Others changed {name} at each of {_ATTEMPTS} attempts to write it.", "Try again.")
+    table = load(catalog, name)
+    committed(table, lambda: table.append(fitted(rows, table.schema().as_arrow())))

@@ -28,6 +28,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRefType
 
 from lakehouse import person, rewrite, snapshots
+from lakehouse.commits import CONFLICTS, committed
 from lakehouse.sql import table_names
 from lakehouse.tables import load
 from riftstream.errors import StackError
@@ -251,7 +252,7 @@ def _rewrite(table: Table, player: str) -> tuple[set[str], tuple[int, int, int]]
         for branch in branches:
             try:
                 counts = _rewrite_branch(table, branch, told, player)
-            except rewrite.CONFLICTS:
+            except CONFLICTS:
                 table.refresh()
                 continue
             removed, altered, rewritten = removed + counts[0], altered + counts[1], rewritten + counts[2]
@@ -282,7 +283,7 @@ def _forget(table: Table, told: set[str]) -> tuple[int, tuple[str, ...], list[st
         if ref.snapshot_ref_type == SnapshotRefType.TAG and ref.snapshot_id in ids
     )
     for tag in tags:
-        snapshots.commit(table, partial(_untag, table, tag))
+        committed(table, partial(_untag, table, tag))
     before = len(table.snapshots())
     deleted = snapshots.expire(table, ids)
     return before - len(table.snapshots()), tags, deleted

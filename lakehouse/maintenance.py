@@ -12,13 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.snapshots import ancestors_of
 
 from lakehouse import rewrite, snapshots
+from lakehouse.commits import CONFLICTS, committed
 from lakehouse.sql import dataset_of, table_names
 from lakehouse.tables import KEEP_DAYS, load
 from riftstream.errors import RiftError
@@ -170,7 +170,7 @@ def compact(table: Table, policy: Policy) -> tuple[int, int]:
         new = rewrite.write(table, rewrite.read(table, tasks))
         try:
             rewrite.exchange(table, [task.file for task in tasks], new)
-        except rewrite.CONFLICTS:
+        except CONFLICTS:
             table.refresh()
             continue
         gone += len(tasks)
@@ -180,7 +180,7 @@ def compact(table: Table, policy: Policy) -> tuple[int, int]:
 
 def merge_manifests(table: Table) -> None:
     """Write the manifests of the newest snapshot anew as few; no data file changes."""
-    _again(table, lambda: rewrite.exchange(table, [], []))
+    committed(table, lambda: rewrite.exchange(table, [], []), _ATTEMPTS)
 
 
 def _maintain(
@@ -271,7 +271,7 @@ def _past_keeping(table: Table, now: datetime, remove: bool) -> int:
     over = f"{columns[0]} < '{(now - timedelta(days=days)).isoformat()}'"
     count = table.scan(row_filter=over).count()
     if count and remove:
-        _again(table, lambda: table.delete(over))
+        committed(table, lambda: table.delete(over), _ATTEMPTS)
     return count
 
 
@@ -286,18 +286,6 @@ def _under_audit(table: Table, now: datetime) -> str:
         if datetime.fromtimestamp(head.timestamp_ms / 1000, UTC) > now - _AUDIT_LASTS:
             return f"the branch {name} is under audit"
     return ""
-
-
-def _again(table: Table, change: Callable[[], Any]) -> None:
-    for _ in range(_ATTEMPTS):
-        try:
-            change()
-        except rewrite.CONFLICTS:
-            table.refresh()
-        else:
-            return
-    name = ".".join(table.name())
-    raise RiftError(f"Others changed {name} at each of {_ATTEMPTS} attempts.", "Try again.")
 
 
 def _number(table: Table, name: str, default: float) -> float:

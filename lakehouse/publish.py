@@ -19,7 +19,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
-from lakehouse.commits import optimistic
+from lakehouse.commits import committed, optimistic
 from lakehouse.tables import TABLES, fitted, load
 from riftstream.errors import StackError
 
@@ -142,8 +142,7 @@ def discard(catalog: Catalog, name: str, branch: str) -> None:
     """
     table = load(catalog, name)
     _head(table, name, branch)
-    with optimistic():
-        table.manage_snapshots().remove_branch(branch).commit()
+    committed(table, lambda: table.manage_snapshots().remove_branch(branch).commit())
 
 
 def branches(catalog: Catalog) -> list[Branch]:

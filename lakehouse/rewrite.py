@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
@@ -27,10 +26,7 @@ from pyiceberg.table.update.validate import (
 from pyiceberg.utils.bin_packing import ListPacker
 
 from lakehouse import snapshots
-from lakehouse.commits import optimistic
-
-CONFLICTS = (CommitFailedException, ValidationException)
-"""What a commit that lost against another one raises: nothing of it is in the table."""
+from lakehouse.commits import CONFLICTS, optimistic
 
 _MANIFEST_BYTES = 8 * 2**20
 

@@ -17,11 +17,9 @@ import pyarrow.dataset as ds
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
-from lakehouse.commits import optimistic
-from lakehouse.rewrite import CONFLICTS
+from lakehouse.commits import committed
 from lakehouse.sql import dataset_of
 from lakehouse.tables import fitted, load
-from riftstream.errors import StackError
 
 if TYPE_CHECKING:
     from pyiceberg.table import FileScanTask
@@ -102,17 +100,14 @@ def overwrite(catalog: Catalog, name: str, rows: pa.Table, since: datetime, unti
     Raises:
         StackError: There is no such table, or others committed at each attempt.
     """
-    for _ in range(_COMMITS):
-        table = load(catalog, name)
-        new = fitted(rows, table.schema().as_arrow())
-        new = new.filter(_arrow_range(since, until))
-        try:
-            with optimistic():
-                table.overwrite(new, overwrite_filter=_range(since, until))
-        except CONFLICTS:
-            continue
+    table = load(catalog, name)
+
+    def put() -> int:
+        new = fitted(rows, table.schema().as_arrow()).filter(_arrow_range(since, until))
+        table.overwrite(new, overwrite_filter=_range(since, until))
         return int(new.num_rows)
-    raise StackError(f"Others changed {name} at each of {_COMMITS} attempts to write it.", "Try again.")
+
+    return committed(table, put, _COMMITS)
 
 
 def _range(since: datetime | None, until: datetime | None) -> str | BooleanExpression:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import ManifestFile
@@ -18,7 +16,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
-from lakehouse.commits import optimistic
+from lakehouse.commits import committed
 from riftstream.errors import RiftError, StackError
 
 COMMITTED_AT = "riftstream.committed-at-ms"
@@ -28,7 +26,6 @@ FLINK_CHECKPOINT = "flink.max-committed-checkpoint-id"
 FLINK = ("flink.job-id", "flink.operator-id", FLINK_CHECKPOINT)
 """In the summary of a snapshot that a Flink job wrote: up to which checkpoint its files are in the table."""
 
-_ATTEMPTS = 10
 _READERS = 8
 
 
@@ -180,7 +177,7 @@ def expire(table: Table, snapshot_ids: Iterable[int]) -> list[str]:
     if not wanted:
         return []
     needed = references(table, [known[snapshot_id] for snapshot_id in wanted])
-    commit(table, lambda: table.maintenance.expire_snapshots().by_ids(wanted).commit())
+    committed(table, lambda: table.maintenance.expire_snapshots().by_ids(wanted).commit())
     loose = sorted(needed - references(table, table.snapshots()))
     delete(table.io, loose)
     return loose
@@ -214,27 +211,6 @@ def orphans(table: Table, now: datetime, age: timedelta) -> list[Stored]:
     table.refresh()
     known = references(table, table.snapshots()) | metadata_files(table)
     return [file for file in old if file.location not in known]
-
-
-def commit(table: Table, change: Callable[[], object]) -> None:
-    """Commit a change of a table's metadata that no other change can contradict; the table is newest after.
-
-    Raises:
-        StackError: Others committed at each attempt.
-    """
-    for attempt in range(_ATTEMPTS):
-        try:
-            with optimistic():
-                change()
-        except CommitFailedException:
-            time.sleep(min(0.05 * 2**attempt, 2.0))
-            table.refresh()
-        else:
-            table.refresh()
-            return
-    raise StackError(
-        f"Others changed {'.'.join(table.name())} at each of {_ATTEMPTS} attempts.", "Try again."
-    )
 
 
 def delete(io: FileIO, locations: Iterable[str]) -> None:
