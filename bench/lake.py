@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from bench.latency import LIVE_MATCHES, live_load
+from bench.load import LIVE_MATCHES, live_load, paced
 from bench.platform import running_platform
 from bench.plots import Bars
 from bench.results import Result, save
@@ -85,12 +85,10 @@ def freshness(settings: Settings, seconds: float) -> dict[str, Any]:
     sent: dict[str, float] = {}
     with Producer(settings) as producer:
         begin = time.perf_counter()
-        while (passed := time.perf_counter() - begin) < WARM_UP_SECONDS + seconds:
-            for event in itertools.islice(events, max(0, int(passed * RATE) - len(sent))):
-                event["event_time"] = now_ms()
-                sent[event["event_id"]] = time.perf_counter()
-                producer.send(event)
-            time.sleep(0.005)
+        for event in paced(events, RATE, WARM_UP_SECONDS + seconds):
+            event["event_time"] = now_ms()
+            sent[event["event_id"]] = time.perf_counter()
+            producer.send(event)
     measured = {one: at for one, at in sent.items() if at - begin >= WARM_UP_SECONDS}
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not measured.keys() <= watcher.seen.keys():

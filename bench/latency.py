@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.load import LIVE_MATCHES, live_load, paced
 from bench.platform import running_platform
 from bench.plots import Lines
 from bench.results import Result, save
@@ -25,36 +25,9 @@ STACKS: tuple[tuple[str, bool | str, tuple[int, ...]], ...] = (
     ("all", True, (500, 2_000)),
 )
 """What runs: a label, the job or all of them, and the rates in events/s."""
-LIVE_MATCHES = 200
 WARM_UP_SECONDS = 60
 SECONDS = 60
-TICK = 0.005
 HOPS = ("kafka", "flink", "features", "model", "published")
-
-
-def live_load(matches: list[list[Record]], run: str, live: int = LIVE_MATCHES) -> Iterator[Record]:
-    """Events without end: ``live`` real matches at once, one event of each in turn; a match that has ended is
-    followed by another. Ids are new, event times are the sender's business."""
-    originals = itertools.cycle(matches)
-    numbers = itertools.count()
-
-    def one() -> Iterator[Record]:
-        match, number = next(originals), next(numbers)
-        for event in match:
-            yield event | {
-                "match_id": f"{event['match_id']}#{run}-{number}",
-                "source": "simulator",
-                "event_id": f"{run}{number:012x}{event['ordinal']:012x}",
-            }
-
-    playing = [one() for _ in range(live)]
-    while True:
-        for place in range(live):
-            event = next(playing[place], None)
-            if event is None:
-                playing[place] = one()
-                event = next(playing[place])
-            yield event
 
 
 @dataclass
@@ -93,13 +66,10 @@ class _Reader(threading.Thread):
 def _send(producer: Producer, events: Iterator[Record], rate: int, seconds: float) -> dict[str, int]:
     """Send at an even pace; the moment of each (``perf_counter_ns``) by event id."""
     sent: dict[str, int] = {}
-    start = time.perf_counter()
-    while (passed := time.perf_counter() - start) < seconds:
-        for event in itertools.islice(events, max(0, int(passed * rate) - len(sent))):
-            event["event_time"] = now_ms()
-            sent[event["event_id"]] = time.perf_counter_ns()
-            producer.send(event)
-        time.sleep(TICK)
+    for event in paced(events, rate, seconds):
+        event["event_time"] = now_ms()
+        sent[event["event_id"]] = time.perf_counter_ns()
+        producer.send(event)
     return sent
 
 

@@ -20,7 +20,7 @@ import redis
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from bench.latency import LIVE_MATCHES, live_load
+from bench.load import LIVE_MATCHES, live_load, paced
 from bench.platform import running_platform
 from bench.plots import Bars
 from bench.results import Result, save
@@ -54,7 +54,6 @@ FEAST_CALLS = 200
 RATE = 2_000
 WARM_UP_SECONDS = 20
 SECONDS = 30
-TICK = 0.005
 LOOK = 0.002
 WATCHED = 10
 
@@ -297,15 +296,11 @@ def readable(settings: Settings, topic: str, load: Iterator[tuple[str, int, Reco
     poller.start()
     with Producer(settings, topic=topic) as producer:
         for seconds, counts in ((WARM_UP_SECONDS, False), (SECONDS, True)):
-            start, sent = time.perf_counter(), 0
-            while (passed := time.perf_counter() - start) < seconds:
-                for match, count, one in itertools.islice(load, max(0, int(passed * RATE) - sent)):
-                    one["event_time"] = now_ms()
-                    if counts:
-                        poller.sent(match, count)
-                    producer.send(one)
-                    sent += 1
-                time.sleep(TICK)
+            for match, count, one in paced(load, RATE, seconds):
+                one["event_time"] = now_ms()
+                if counts:
+                    poller.sent(match, count)
+                producer.send(one)
     deadline = time.monotonic() + 30
     while poller.missing and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import confluent_kafka as kafka
 import numpy as np
 
 from bench import pipeline
-from bench.latency import TICK, live_load
+from bench.load import live_load, paced
 from bench.platform import Usage, running_platform
 from bench.plots import Lines
 from bench.results import Result, save
@@ -35,13 +34,12 @@ def run(seconds: float = SECONDS, rate: int = RATE) -> Result:
         with Producer(settings) as producer:
             events = live_load(pipeline.real_matches(settings), f"{now_ms() & 0xFFFFFFFF:08x}")
             sent, start = 0, time.perf_counter()
-            while (passed := time.perf_counter() - start) < seconds:
+            for event in paced(events, rate, seconds):
+                producer.send(event | {"event_time": now_ms()})
+                sent += 1
+                passed = time.perf_counter() - start
                 if passed >= LOOK_SECONDS * (len(looks) + 1):
                     looks.append({"seconds": passed, "sent": sent, "mb": usage.memory_mb()})
-                for event in itertools.islice(events, max(0, int(passed * rate) - sent)):
-                    producer.send(event | {"event_time": now_ms()})
-                    sent += 1
-                time.sleep(TICK)
         consumer = kafka.Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "bench"})
         behind = sent - pipeline.records(consumer, pipeline.OUT)
         consumer.close()
