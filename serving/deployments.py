@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 TOPIC = "model-updates"
 PUBLISH, SHADOW, PROMOTE, ROLLBACK, RETIRE = "publish", "shadow", "promote", "rollback", "retire"
-ACTIONS = (PUBLISH, SHADOW, PROMOTE, ROLLBACK, RETIRE)
 
 _PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
