@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +25,7 @@ from lakehouse.maintenance import Policy, compact, maintain, merge_manifests
 from lakehouse.scan import overwrite
 from lakehouse.tables import KEEP_DAYS, TABLES, TableSpec
 from riftstream.errors import RiftError
-from riftstream.settings import Settings, get_settings
+from riftstream.settings import Settings
 
 EVENTS = TABLES[0]
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -275,19 +273,6 @@ def test_a_property_that_is_no_number_is_said_so(table: Table) -> None:
         change.set_properties({KEEP_DAYS: "soon"})
     with pytest.raises(RiftError, match="no number: soon"):
         maintain(catalog_of(table), [EVENTS.name])
-
-
-@pytest.fixture
-def settings(stack: object) -> Settings:
-    return get_settings()
-
-
-@pytest.fixture
-def spec(settings: Settings) -> Iterator[TableSpec]:
-    """A table of our kind under a name that no other test uses."""
-    spec = replace(EVENTS, name=f"raw.test_{uuid.uuid4().hex}")
-    yield spec
-    connect(settings).drop_table(spec.name)
 
 
 @pytest.mark.stack

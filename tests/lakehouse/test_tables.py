@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +18,7 @@ from lakehouse import tables
 from lakehouse.catalog import connect
 from lakehouse.tables import TABLES, TableSpec, differences, refusals
 from riftstream.errors import SchemaError, StackError
-from riftstream.settings import Settings, get_settings
+from riftstream.settings import Settings
 from streams.schemas import Field, all_schemas, for_topic
 
 EVENTS = TABLES[0]
@@ -170,19 +168,6 @@ def check_evolution(catalog: Catalog, spec: TableSpec) -> None:
 def test_a_table_evolves_without_loss(tmp_path: Path) -> None:
     catalog = SqlCatalog("test", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}")
     check_evolution(catalog, replace(EVENTS, name="raw.test"))
-
-
-@pytest.fixture
-def settings(stack: object) -> Settings:
-    return get_settings()
-
-
-@pytest.fixture
-def spec(settings: Settings) -> Iterator[TableSpec]:
-    """A table of our kind under a name that no other test uses."""
-    spec = replace(EVENTS, name=f"raw.test_{uuid.uuid4().hex}")
-    yield spec
-    connect(settings).drop_table(spec.name)
 
 
 @pytest.mark.stack
