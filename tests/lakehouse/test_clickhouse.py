@@ -23,7 +23,7 @@ from lakehouse.sql import Moment, QueryError
 from lakehouse.tables import TABLES, TableSpec
 from riftstream.cli import gather
 from riftstream.errors import RiftError
-from riftstream.settings import Settings, get_settings
+from riftstream.settings import Settings
 from tests.lakehouse.lake import OUTCOMES, put
 
 NOON = datetime(2017, 3, 1, 12, tzinfo=UTC)
@@ -46,11 +46,6 @@ def test_statements_make_everything_in_the_analytics_database() -> None:
     }
     for code, source in found:
         assert ("{source}" in code) == bool(source)
-
-
-@pytest.fixture
-def settings(stack: object) -> Settings:
-    return get_settings()
 
 
 @pytest.fixture
