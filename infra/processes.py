@@ -38,7 +38,9 @@ class Identity:
     created: float
 
 
-def spawn(mark: str, argv: Sequence[str], env: Mapping[str, str], log: Path, folder: Path) -> Identity:
+def spawn(
+    mark: str, argv: Sequence[str], env: Mapping[str, str], log: Path, folder: Path, nice: int = 0
+) -> Identity:
     """Start a process in a session of its own, which outlives this one.
 
     Args:
@@ -47,6 +49,7 @@ def spawn(mark: str, argv: Sequence[str], env: Mapping[str, str], log: Path, fol
         env: Environment beside this process's own.
         log: File for both its outputs; an older one is kept under another name.
         folder: Its working folder.
+        nice: How far it stands back where others want the same core, 0 to 19.
 
     Raises:
         OSError: The program cannot be run.
@@ -63,7 +66,10 @@ def spawn(mark: str, argv: Sequence[str], env: Mapping[str, str], log: Path, fol
             start_new_session=True,
         )
     _children[child.pid] = child
-    return Identity(child.pid, psutil.Process(child.pid).create_time())
+    process = psutil.Process(child.pid)
+    if nice:
+        process.nice(nice)
+    return Identity(child.pid, process.create_time())
 
 
 def rotate(log: Path) -> None:

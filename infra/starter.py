@@ -205,6 +205,7 @@ class Starter:
             launch.env,
             self._state.log(part.name),
             context.folder(part.name),
+            launch.nice,
         )
         entry = Entry(
             ports=self._ports[part.name],

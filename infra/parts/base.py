@@ -48,10 +48,12 @@ class Launch:
     Attributes:
         argv: Command line.
         env: Environment beside that of the launcher.
+        nice: How far it stands back where others want the same core, 0 to 19 (see nice(1)).
     """
 
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)
+    nice: int = 0
 
 
 def _nothing(context: Context) -> None:

@@ -151,3 +151,12 @@ def test_last_lines_of_a_log_come_without_empty_ones(tmp_path: Path) -> None:
     log.write_bytes(b"one\n\ntwo \xff\n\nthree\n")
     assert processes.last_lines(log, 2).splitlines() == ["two �", "three"]
     assert processes.last_lines(tmp_path / "none.log") == ""
+
+
+def test_process_that_stands_back_is_started_with_a_lower_priority(mark: str, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    identity = processes.spawn(mark, argv, {}, tmp_path / "nice.log", tmp_path, nice=7)
+    try:
+        assert psutil.Process(identity.pid).nice() == psutil.Process().nice() + 7
+    finally:
+        processes.stop(mark, identity, 1.0)
