@@ -29,6 +29,7 @@ def app_part(
     settings: Mapping[str, str],
     env: Mapping[str, str],
     timeout: float,
+    nice: int,
 ) -> Part:
     """The part that runs a command line; see ``infra.stack.up_app`` for the arguments.
 
@@ -45,14 +46,14 @@ def app_part(
 
     def launch(context: Context) -> Launch:
         own = {"RIFT_HOME": str(state.home), "RIFT_CACHE": str(get_settings().cache), **env}
-        return Launch([_program(argv[0]), *(filled(context, word) for word in argv[1:])], own)
+        return Launch([_program(argv[0]), *(filled(context, word) for word in argv[1:])], own, nice)
 
     def ready(context: Context) -> bool:
         if url:
             return responds(filled(context, url))
         return time.time() - state.entry(name).created > _SETTLES_S
 
-    spec = repr((list(argv), port, url, sorted(settings.items()), sorted(env.items())))
+    spec = repr((list(argv), port, url, sorted(settings.items()), sorted(env.items()), nice))
     return Part(
         name=name,
         ports={} if port is None else {"http": port},

@@ -83,6 +83,7 @@ def up_app(
     settings: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 60.0,
+    nice: int = 0,
     progress: Progress | None = None,
 ) -> PartStatus:
     """Run an application of ours as a part of the stack: log, health, restart; ``down`` stops it first.
@@ -99,13 +100,14 @@ def up_app(
         settings: Settings by which others find it, such as ``{"api_url": "http://127.0.0.1:{port}"}``.
         env: Environment beside that of this process.
         timeout: Seconds until a start counts as failed.
+        nice: How far it stands back where others want the same core, 0 to 19.
         progress: Told what it does.
 
     Raises:
         StackError: It did not start; the hint holds its log's last lines.
     """
     with _work() as state:
-        part = app_part(state, name, argv, port, url, settings or {}, env or {}, timeout)
+        part = app_part(state, name, argv, port, url, settings or {}, env or {}, timeout, nice)
         Starter(state, progress or silent).run([part])
     get_settings.cache_clear()
     return next(status for status in health() if status.name == name)

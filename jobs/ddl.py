@@ -171,6 +171,8 @@ def sink(schema: RecordSchema, settings: Settings, options: Mapping[str, str] | 
         "properties.compression.type": "lz4",
         "properties.linger.ms": "5",
         "properties.batch.size": "131072",
+        # Records that come while a request is under way go out together with the next.
+        "properties.max.in.flight.requests.per.connection": "1",
         # A dead letter holds a whole record, of up to Kafka's 1 MiB, and what is said about it.
         "properties.max.request.size": _LARGE,
     }

@@ -168,6 +168,8 @@ class TableSpec:
             "comment": self.record.doc,
             "write.format.default": "parquet",
             "write.parquet.compression-codec": "zstd",
+            # Ids are all different: the sooner a writer gives a column's dictionary up, the better.
+            "write.parquet.dict-size-bytes": "65536",
             "write.distribution-mode": "none",
             # A commit every few seconds: without this every version of the metadata stays for ever.
             "write.metadata.delete-after-commit.enabled": "true",

@@ -18,6 +18,8 @@ ONLINE_STORE = "online-store"
 FEATURE_CHECK = "feature-check"
 ETL_MINUTES = 60
 UPKEEP_MINUTES = 15
+_IN_NO_HURRY = 10
+"""Niceness of what may wait while predictions are made."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,11 @@ def start_applications(progress: Progress | None = None) -> None:
     _start_online_store(tell)
     stack.up_app("requests", ["rift", "serve", "requests"], progress=tell)
     if get_settings().check_features:
-        stack.up_app(FEATURE_CHECK, ["rift", "features", "check", "--follow"], progress=tell)
-    stack.up_app("etl", ["rift", "lake", "etl", "--every", str(ETL_MINUTES)], progress=tell)
+        stack.up_app(
+            FEATURE_CHECK, ["rift", "features", "check", "--follow"], nice=_IN_NO_HURRY, progress=tell
+        )
+    etl = ["rift", "lake", "etl", "--every", str(ETL_MINUTES)]
+    stack.up_app("etl", etl, nice=_IN_NO_HURRY, progress=tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
@@ -101,7 +106,7 @@ def start_applications(progress: Progress | None = None) -> None:
         progress=tell,
     )
     every = ["--every", str(UPKEEP_MINUTES)]
-    stack.up_app("lake-upkeep", ["rift", "lake", "maintain", *every], progress=tell)
+    stack.up_app("lake-upkeep", ["rift", "lake", "maintain", *every], nice=_IN_NO_HURRY, progress=tell)
 
 
 def renew_online_store() -> None:
