@@ -18,8 +18,7 @@ ONLINE_STORE = "online-store"
 FEATURE_CHECK = "feature-check"
 ETL_MINUTES = 60
 UPKEEP_MINUTES = 15
-_IN_NO_HURRY = 10
-"""Niceness of what may wait while predictions are made."""
+_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,12 @@ def start_applications(progress: Progress | None = None) -> None:
         settings={"api_url": "http://127.0.0.1:{port}"},
         progress=tell,
     )
-    every = ["--every", str(UPKEEP_MINUTES)]
-    stack.up_app("lake-upkeep", ["rift", "lake", "maintain", *every], nice=_IN_NO_HURRY, progress=tell)
+    _start_in_background("lake-upkeep", ["lake", "maintain", "--every", str(UPKEEP_MINUTES)], tell)
+
+
+def _start_in_background(name: str, command: list[str], tell: Progress) -> None:
+    """Start what may wait while predictions are made."""
+    stack.up_app(name, ["rift", *command], nice=_NICE, progress=tell)
 
 
 def renew_online_store() -> None:
