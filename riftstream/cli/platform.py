@@ -91,11 +91,8 @@ def start_applications(progress: Progress | None = None) -> None:
     _start_online_store(tell)
     stack.up_app("requests", ["rift", "serve", "requests"], progress=tell)
     if get_settings().check_features:
-        stack.up_app(
-            FEATURE_CHECK, ["rift", "features", "check", "--follow"], nice=_IN_NO_HURRY, progress=tell
-        )
-    etl = ["rift", "lake", "etl", "--every", str(ETL_MINUTES)]
-    stack.up_app("etl", etl, nice=_IN_NO_HURRY, progress=tell)
+        _start_in_background(FEATURE_CHECK, ["features", "check", "--follow"], tell)
+    _start_in_background("etl", ["lake", "etl", "--every", str(ETL_MINUTES)], tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
