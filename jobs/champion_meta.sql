@@ -8,15 +8,9 @@
 --           told before stay as they were, and backfill in the order of time makes them exact. A match that was
 --           counted tells nothing again. At least once.
 
-SET 'execution.checkpointing.interval' = '10 s';
-SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 SET 'parallelism.default' = '1';
 SET 'state.backend.type' = 'rocksdb';
 SET 'execution.checkpointing.incremental' = 'true';
-SET 'table.local-time-zone' = 'UTC';
-SET 'restart-strategy.type' = 'exponential-delay';
-SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
-SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 
 CREATE TEMPORARY VIEW champion_counts AS
 SELECT

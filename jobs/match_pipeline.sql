@@ -16,18 +16,13 @@
 -- stand, with log_order being the offset instead of processing time.
 
 SET 'execution.checkpointing.interval' = '5 s';
-SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 SET 'state.backend.type' = 'hashmap';
 SET 'table.exec.state.ttl' = '24 h';
 SET 'table.exec.source.idle-timeout' = '5 s';
-SET 'table.local-time-zone' = 'UTC';
 -- A prediction waits for this; other jobs wait half a second for a fetch that is worth it.
 SET 'rift.source.fetch-wait' = '5';
 SET 'pipeline.object-reuse' = 'true';
 SET 'execution.buffer-timeout.interval' = '5 ms';
-SET 'restart-strategy.type' = 'exponential-delay';
-SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
-SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 -- Each view that several INSERTs use is planned once and runs once.
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 SET 'table.optimizer.reuse-sink-enabled' = 'true';

@@ -13,16 +13,10 @@
 -- Forms and champion rates are made of the first two topics, so that live-matches is read once for all of them. Views
 -- hold no word that only a stream knows.
 
-SET 'execution.checkpointing.interval' = '10 s';
-SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 SET 'parallelism.default' = '1';
 SET 'state.backend.type' = 'hashmap';
 SET 'table.exec.state.ttl' = '24 h';
-SET 'table.local-time-zone' = 'UTC';
 SET 'pipeline.object-reuse' = 'true';
-SET 'restart-strategy.type' = 'exponential-delay';
-SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
-SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 -- Each view that several INSERTs use is planned once and runs once.
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 SET 'table.optimizer.reuse-sink-enabled' = 'true';

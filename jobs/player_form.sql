@@ -7,15 +7,9 @@
 --           tells the later games of its 30 days again. So the newest record of a player and match in the topic
 --           depends on the games alone and not on their order. At least once, equal each time.
 
-SET 'execution.checkpointing.interval' = '10 s';
-SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 SET 'parallelism.default' = '1';
 SET 'state.backend.type' = 'rocksdb';
 SET 'execution.checkpointing.incremental' = 'true';
-SET 'table.local-time-zone' = 'UTC';
-SET 'restart-strategy.type' = 'exponential-delay';
-SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
-SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 
 CREATE TEMPORARY VIEW player_forms AS
 SELECT

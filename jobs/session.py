@@ -438,11 +438,16 @@ def _write_view(order: dict[str, str], request: dict[str, Any], folder: Path, se
         rows = history.from_lake(schema, settings, chosen)
     else:
         rows = history.from_file(schema, Path(request["source"]), chosen, folder)
-    kept = {key: value for key, value in job.settings.items() if not key.startswith(_STREAM_ONLY)}
-    options = {**kept, **_BATCH, "pipeline.name": f"{job.name}: {order['view']}", **request["options"]}
+    options = _batch_options(job, f"{job.name}: {order['view']}", request)
     table_environment = environment(LOCAL, batch=True, options=options, logs=settings.home / "logs")
     table = batch(job, order["view"], schema, rows, environment=table_environment, folder=folder / "flink")
     pq.write_table(table, order["out"], compression="zstd")
+
+
+def _batch_options(job: sqlfile.Job, name: str, request: dict[str, Any]) -> dict[str, str]:
+    """A job's settings without those of streams, and the request's own; a batch that fails is not retried."""
+    kept = {key: value for key, value in job.settings.items() if not key.startswith(_STREAM_ONLY)}
+    return {**kept, **_BATCH, "pipeline.name": name, **request["options"]}
 
 
 def _answer_tables(request: dict[str, Any], settings: Settings) -> dict[str, str]:
@@ -454,7 +459,7 @@ def _answer_tables(request: dict[str, Any], settings: Settings) -> dict[str, str
         request["matches"], request["since_ms"], request["until_ms"], request["snapshot_id"]
     )
     rows = history.fullest(history.from_lake(schema, settings, chosen))
-    options = {**job.settings, **_BATCH, "pipeline.name": job.name, **request["options"]}
+    options = _batch_options(job, job.name, request)
     table_environment = environment(
         LOCAL, batch=True, options=options, logs=settings.home / "logs", brief=request["matches"] is not None
     )

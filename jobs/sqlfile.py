@@ -20,6 +20,15 @@ from streams import schemas
 FOLDER = Path(__file__).parent
 BATCH = FOLDER / "batch"
 """Jobs that come to an end: no stream submits them, ``rift lake etl`` runs them."""
+COMMON = {
+    "table.local-time-zone": "UTC",
+    "execution.checkpointing.interval": "10 s",
+    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    "restart-strategy.type": "exponential-delay",
+    "restart-strategy.exponential-delay.initial-backoff": "1 s",
+    "restart-strategy.exponential-delay.max-backoff": "30 s",
+}
+"""Settings of every job; its own SET lines come over them."""
 HEADINGS = ("Reads", "Writes", "Keeps", "Promises")
 BEGINS_WITH = "From"
 
@@ -42,7 +51,7 @@ class Job:
     Attributes:
         name: Name of the job: the file's name.
         header: What the header says under Reads, Writes, Keeps and Promises.
-        settings: The SET lines.
+        settings: ``COMMON`` and over it the SET lines.
         views: CREATE TEMPORARY VIEW statements by the view's name, in order.
         inserts: INSERT statements in order.
         file: Where it was read from; None for a text that lies nowhere.
@@ -149,7 +158,7 @@ def parse(name: str, text: str) -> Job:
             f"The header of {name}.sql does not say {', '.join(missing)}.",
             "Begin the file with comment lines '-- Reads: ...', '-- Writes: ...' and so on.",
         )
-    settings: dict[str, str] = {}
+    settings = dict(COMMON)
     views: dict[str, str] = {}
     inserts: list[str] = []
     for statement in statements(text):

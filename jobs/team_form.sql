@@ -9,15 +9,9 @@
 --           newest record of a team (or pair) and match in the topic depends on the matches alone and not on their
 --           order. At least once, equal each time. A match without names of teams tells nothing.
 
-SET 'execution.checkpointing.interval' = '10 s';
-SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
 SET 'parallelism.default' = '1';
 SET 'state.backend.type' = 'rocksdb';
 SET 'execution.checkpointing.incremental' = 'true';
-SET 'table.local-time-zone' = 'UTC';
-SET 'restart-strategy.type' = 'exponential-delay';
-SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
-SET 'restart-strategy.exponential-delay.max-backoff' = '30 s';
 
 -- Each match twice: as blue (1) and as red (2) saw it.
 CREATE TEMPORARY VIEW team_games AS

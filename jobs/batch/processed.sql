@@ -13,7 +13,6 @@
 -- publishes it. Views hold no word that only a stream knows.
 
 SET 'parallelism.default' = '2';
-SET 'table.local-time-zone' = 'UTC';
 -- What several views read is computed once, written, and read as a table.
 SET 'rift.batch.stages' = 'completed taken told, clean';
 -- Each view that several INSERTs use is planned once and runs once.

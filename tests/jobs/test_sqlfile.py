@@ -81,7 +81,7 @@ def test_a_hint_is_no_comment() -> None:
 def test_a_job_is_taken_apart_into_settings_views_and_inserts() -> None:
     text = HEADER + "SET 'a.b' = 'c d';\nCREATE TEMPORARY VIEW v AS SELECT 1;\nINSERT INTO `s`.t TABLE v;"
     job = sqlfile.parse("x", text)
-    assert job.settings == {"a.b": "c d"}
+    assert job.settings == sqlfile.COMMON | {"a.b": "c d"}
     assert list(job.views) == ["v"]
     assert job.targets == ("s.t",)
 
