@@ -210,6 +210,19 @@ SERVICES = (
         ),
         "What win_probability reads of a match's state.",
     ),
+    Service(
+        "player_props_v1",
+        "player_props",
+        (
+            *_of(
+                "player_form",
+                "games form kills_mean deaths_mean assists_mean participation kills_volatility role",
+            ),
+            *_of("team_form", "games form kills_mean deaths_mean duration_mean_ms"),
+        ),
+        "What player_props reads of online forms: team_form twice, of the player's team and of the other. "
+        "What else its vector holds comes with the question: see models/player_props/contract.py.",
+    ),
 )
 
 
