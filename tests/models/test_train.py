@@ -67,7 +67,10 @@ def test_same_data_and_seed_give_the_same_files(tmp_path: Path, monkeypatch: pyt
     # The sample is played five times: forms would tell the winner, and nothing were left for the live state.
     noise = np.random.default_rng(3).normal(size=corpus.before.shape)
     corpus = dataclasses.replace(corpus, before=noise)
-    cards = [build(corpus, tmp_path / name, source="some", replicates=2) for name in ("a", "b")]
+    cards = [
+        build(corpus, tmp_path / name, source="some", snapshot_id=7, replicates=2) for name in ("a", "b")
+    ]
+    assert cards[0]["data"]["snapshot_id"] == 7
     for file in (*cards[0]["files"], "card.json", "card.md"):
         assert digest(tmp_path / "a" / file) == digest(tmp_path / "b" / file), file
     assert load_card(MODEL, tmp_path / "a").metrics["matches"] == 20
