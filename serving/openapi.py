@@ -15,7 +15,15 @@ import orjson
 from serving.front import MEDIA_TYPE, VERSION
 from serving.lists import LARGEST, LIMIT, MOST_LIMIT, fields
 from serving.problems import KINDS
-from serving.questions import LONGEST_ID, MOST_IN_BATCH, PRINTABLE, STATISTICS, Question
+from serving.questions import (
+    LONGEST_ID,
+    MOST_IN_BATCH,
+    OF_MATCHES,
+    OF_PLAYERS,
+    PRINTABLE,
+    STATISTICS,
+    Question,
+)
 from streams.schemas import Field, for_topic
 
 Json = dict[str, Any]
@@ -158,12 +166,12 @@ def _questions(players: bool) -> Json:
             "additionalProperties": False,
         }
 
-    match = about("match", "win_probability", ("statistic", "line"), ())
+    match = about("match", "win_probability", OF_PLAYERS, ())
     match["examples"] = [{"subject_type": "match", "subject_id": _MATCH, "max_age_ms": 60_000}]
     found = {"MatchQuestion": match}
     if players:
         statistic = {"enum": list(STATISTICS), "description": properties["statistic"]["description"]}
-        player = about("player", "player_props", (), ("statistic",), statistic=statistic)
+        player = about("player", "player_props", OF_MATCHES, ("statistic",), statistic=statistic)
         player["examples"] = [{**_PLAYER, "line": 3.5}]
         found["PlayerQuestion"] = player
     return found
@@ -364,6 +372,7 @@ def _paths() -> Json:
                         _ID,
                         "Version that shall answer; the live one by default.",
                     ),
+                    *(_parameter(name, "query", _ID, _told(name)) for name in OF_MATCHES),
                 ],
                 "responses": _answer("The answer.", "Answer")
                 | _problems(
@@ -439,6 +448,11 @@ def _player_paths() -> Json:
             }
         }
     }
+
+
+def _told(name: str) -> str:
+    """What a field of a question is."""
+    return str(Question.model_fields[name].description)
 
 
 def _plain_paths() -> Json:

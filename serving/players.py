@@ -20,7 +20,7 @@ from models.player_props import adjustments, explain
 from models.player_props.contract import MODEL, OUTPUTS, PlayerContext, distributions, vectors
 from models.player_props.distribution import CountDistribution, Tabulated
 from models.player_props.model import PlayerProps, load
-from serving.engine import Facts, Known
+from serving.engine import Facts, Known, Sources
 from serving.explain import MOST_REASONS
 from serving.predictor import EVENTS
 from serving.questions import PLAYER, Question
@@ -53,6 +53,10 @@ class PlayerKind:
     subject_type = PLAYER
     outputs = OUTPUTS
 
+    def context(self, question: Question) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
     def key(self, question: Question) -> tuple[str, ...]:
         """The statistic and the line."""
         return (question.statistic or "", "" if question.line is None else repr(question.line))
@@ -61,13 +65,14 @@ class PlayerKind:
         """A player's statistic must be named."""
         return "" if question.statistic else "Say which statistic of the player: kills, deaths or assists."
 
-    def read(self, reader: OnlineReader, card: Card, subjects: Sequence[str]) -> list[Known]:
+    def read(self, sources: Sources, card: Card, questions: Sequence[Question]) -> list[Known]:
         """The newest form of each player and of the player's team."""
-        found = reader.get(FORM, subjects)
+        subjects = [question.subject_id for question in questions]
+        found = sources.reader.get(FORM, subjects)
         forms = [
             row if found.state[place, 0] != State.MISSING else None for place, row in enumerate(found.rows)
         ]
-        teams = self._teams(reader, {form["team"] for form in forms if form and form["team"]})
+        teams = self._teams(sources.reader, {form["team"] for form in forms if form and form["team"]})
         contexts = [
             PlayerContext(role=form["role"], player_form=form, team_form=teams.get(form["team"]))
             if form
