@@ -31,6 +31,8 @@ T = TypeVar("T")
 MOST_SINGLE_BODY = 16_384
 MOST_BATCHES = 16
 MOST_LINES = 100
+_CONTEXT = ("match_id", "opponent", "side", "champion")
+"""What a question about a player may say of the map, as the query of the curve has it."""
 
 
 def question_of(body: bytes) -> Question:
@@ -174,7 +176,7 @@ class Endpoints:
 
     async def curve(self, request: Request) -> Reply:
         """``GET /predict/curve/{player_id}``: P(over) along lines."""
-        query = _known(request, ("statistic", "lines", "max_age_ms", "model_version"))
+        query = _known(request, ("statistic", "lines", "maps", "max_age_ms", "model_version", *_CONTEXT))
         statistic = query.get("statistic")
         if statistic not in STATISTICS:
             raise problems.wrong_query("statistic", f"must be one of {', '.join(STATISTICS)}.")
@@ -183,6 +185,8 @@ class Endpoints:
             subject_type=PLAYER,
             subject_id=request.path_params["player_id"],
             statistic=statistic,
+            maps=lists.whole(query, "maps", None, 1, 3),
+            **{name: query.get(name) for name in _CONTEXT},
             model_version=query.get("model_version"),
             max_age_ms=lists.whole(query, "max_age_ms", None, 0, 2**53),
         )

@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 import structlog
 
-from features.online import OnlineReader
+from features.online import MOST_ENTITIES, OnlineReader
 from models.artefact import Card
 from riftstream.errors import ModelError, StackError
 from riftstream.settings import Settings, get_settings
@@ -84,7 +84,7 @@ class Kind(Protocol):
     def facts(
         self, card: Card, question: Question, known: Known, said: list[np.ndarray] | None
     ) -> Facts | None:
-        """What the model's outputs of one row say; a fallback where there are none, if there is one."""
+        """What the model's outputs for ``known.rows`` say; without them a fallback, if there is one."""
 
     def reasons(self, card: Card, question: Question, known: Known) -> dict[str, Any]:
         """Why the model says what it says: unit, base, reasons (the strongest first) and others."""
@@ -119,6 +119,10 @@ class Known:
         missing: Whether the online store has nothing of the subject.
         means: What a fallback answer may stand on, by statistic.
         before: Of a match, the pre-match log odds; None where nothing was known.
+        then: Of a player, the vector of the maps after a map that is being played; None where it is like
+            ``vector``.
+        context: Of a player, what was taken into account, by name; told by HTTP.
+        refusal: Why the question cannot be answered, now that its context was read; empty where it can.
     """
 
     vector: np.ndarray
@@ -128,10 +132,18 @@ class Known:
     missing: bool = False
     means: Mapping[str, float | None] = field(default_factory=dict)
     before: float | None = None
+    then: np.ndarray | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    refusal: str = ""
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """The vectors that the model is asked for, one or two."""
+        return [self.vector] if self.then is None else [self.vector, self.then]
 
     def sha256(self, service: str) -> str:
         """Identity of all that an answer depends on, for a feature service."""
-        return pre_match.digest(self.vector, self.before, service)
+        return pre_match.digest(np.concatenate(self.rows), self.before, service)
 
 
 @dataclass(frozen=True)
@@ -386,6 +398,9 @@ class Engine:
             if subject.missing:
                 found[key] = _Found(refused=problems.unknown_subject(version.kind.subject_type, key[3]))
                 continue
+            if subject.refusal:
+                found[key] = _Found(refused=problems.unfit(subject.refusal))
+                continue
             outputs = None if said is None else said[asked[key]]
             answer = self._made(version, key, wanted[key][0], subject, outputs, cost, degraded)
             if degraded:
@@ -413,21 +428,30 @@ class Engine:
         return dict(zip(asked, known, strict=True)), False
 
     def _said(self, version: Version, known: Mapping[_Asked, Known]) -> dict[_Asked, list[np.ndarray]] | None:
-        """The model's outputs by what is asked about; None while the model is away."""
-        asked = [one for one, found in known.items() if not found.missing]
+        """The model's outputs by what is asked about, each shape [1 or 2, ...]; None while it is away."""
+        asked = [one for one, found in known.items() if not found.missing and not found.refusal]
         if not asked:
             return {}
-        before = np.array([known[one].before for one in asked], np.float32)
-        outputs = version.ask(np.stack([known[one].vector for one in asked]), before)
+        rows = [(known[one].before, vector) for one in asked for vector in known[one].rows]
+        before = np.array([known_before for known_before, _ in rows], np.float32)
+        outputs = version.ask(np.stack([vector for _, vector in rows]), before)
         if outputs is None:
             return None
-        return {one: [values[row] for values in outputs] for row, one in enumerate(asked)}
+        ends = np.cumsum([len(known[one].rows) for one in asked]).tolist()
+        spans = zip([0, *ends], ends, strict=False)
+        return {
+            one: [values[first:last] for values in outputs]
+            for one, (first, last) in zip(asked, spans, strict=True)
+        }
 
     def _chances(self, questions: Sequence[Question]) -> list[float | None]:
         """Probability that blue wins, for questions about matches; None where there is no answer."""
         return [
-            one.answer.record["probability"] if isinstance(one, Given) else None
-            for one in self.answer(questions)
+            one.answer.record["probability"]
+            if isinstance(one, Given) and not one.answer.record["degraded"]
+            else None
+            for start in range(0, len(questions), MOST_ENTITIES)
+            for one in self.answer(questions[start : start + MOST_ENTITIES])
         ]
 
     def _made(
@@ -550,6 +574,10 @@ def prediction(
         "league": None,
         "blue_team": None,
         "red_team": None,
+        "maps": None,
+        "opponent": None,
+        "side": None,
+        "champion": None,
         "pre_match": None,
         "pre_match_inputs": None,
         **known.record,

@@ -35,7 +35,9 @@ _PLACE = (
     "blue_team",
     "red_team",
 )
-_OVER = ("MATCH_END", "REMAKE")
+OVER = ("MATCH_END", "REMAKE")
+"""Events after which a match is not played any more."""
+
 _EVENT_TYPE = f"{VIEW}:event_type"
 _PLACES = tuple(f"{VIEW}:{name}" for name in _PLACE)
 
@@ -94,7 +96,7 @@ class MatchKind:
             record = self._record(subject, places[row]) | {"event_time": times[row] if there[row] else None}
             record |= pre_match.told(before[row], inputs[row])
             event_ms = record["event_time"]
-            live = rows[row][0] not in _OVER
+            live = rows[row][0] not in OVER
             known.append(
                 Known(matrix[row], record, event_ms, live, not there[row], before=record["pre_match"])
             )

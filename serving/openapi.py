@@ -106,6 +106,10 @@ def _schemas(players: bool) -> Json:
             "description": "For a player: quantiles by per cent. Unit: count.",
             "additionalProperties": {"type": "integer"},
         },
+        "context": {
+            "type": "object",
+            "description": "For a player: what was taken into account; null where it was not known.",
+        },
     }
     answer = _object({**own, **prediction})
     if players:
@@ -437,6 +441,14 @@ def _player_paths() -> Json:
                     _parameter("statistic", "query", {"enum": list(STATISTICS)}, "What is counted.", "kills")
                     | {"required": True},
                     _parameter("lines", "query", lines, "Lines between commas; the usual ones by default."),
+                    _parameter(
+                        "maps", "query", {"type": "integer", "minimum": 1, "maximum": 3}, _told("maps")
+                    ),
+                    _parameter("side", "query", {"enum": ["blue", "red"]}, _told("side")),
+                    *(
+                        _parameter(name, "query", _ID, _told(name))
+                        for name in ("match_id", "opponent", "champion")
+                    ),
                     _parameter("max_age_ms", "query", age, "Oldest features that may answer. Unit: ms."),
                     _parameter("model_version", "query", _ID, "Version; the live one by default."),
                 ],

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
@@ -26,8 +26,8 @@ import orjson
 import redis
 import structlog
 
-from features.online import OnlineReader, Vectors
-from features.views import Service, View, find_view
+from features.online import OnlineReader
+from features.views import View, find_view
 from models.artefact import Card
 from models.vector import sha256
 from models.win_probability import pre_match
@@ -35,6 +35,7 @@ from models.win_probability.pre_match import INPUTS, MatchContext, PreMatch, Sid
 from riftstream.errors import StackError
 from riftstream.settings import Settings
 from serving.circuit import Circuit
+from serving.rows import Row, rows_of, together
 
 log = structlog.get_logger()
 
@@ -53,7 +54,6 @@ _TEAM, _PAIR, _CONTEXT = (find_view(name) for name in ("team_form", "head_to_hea
 _PLAYER, _CHAMPION = find_view("player_form"), find_view("champion_meta")
 
 Inputs = np.ndarray[Any, np.dtype[np.float64]]
-Known = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -123,28 +123,11 @@ def digest(vector: np.ndarray, estimate: float | None, service: str) -> str:
     return sha256(np.append(vector, np.float32(estimate)), service)
 
 
-def _whole(name: str, *views: View) -> Service:
-    """All features of some views, read together."""
-    references = tuple(f"{view.name}:{field.name}" for view in views for field in view.features)
-    return Service(name, "win_probability", references, "")
+_OF_TEAMS = together("pre-match, teams", _TEAM, _PAIR, _CONTEXT)
+_OF_ROSTERS = together("pre-match, rosters", _PLAYER, _CHAMPION)
 
 
-_OF_TEAMS = _whole("pre-match, teams", _TEAM, _PAIR, _CONTEXT)
-_OF_ROSTERS = _whole("pre-match, rosters", _PLAYER, _CHAMPION)
-
-
-def rows_of(vectors: Vectors, view: View) -> list[tuple[int, Known | None]]:
-    """Each entity's row of one view with its time in ms; None where the online store has none."""
-    values = vectors.values_of([f"{view.name}:{field.name}" for field in view.features])
-    names = [field.name for field in view.features]
-    times = vectors.event_time[:, [one.name for one in vectors.service.views].index(view.name)].tolist()
-    return [
-        (at, dict(zip(names, row, strict=True)) if at >= 0 else None)
-        for at, row in zip(times, values, strict=True)
-    ]
-
-
-def known_at(row: tuple[int, Known | None], view: View, as_of: int, match_id: str) -> Known | None:
+def known_at(row: tuple[int, Row | None], view: View, as_of: int, match_id: str) -> Row | None:
     """A view's row where it was known at a moment, and is neither too old nor of the match itself."""
     at, values = row
     if values is None or values.get("match_id") == match_id:
@@ -287,8 +270,8 @@ class Before:
         return answers
 
     def _rosters(
-        self, contexts: Sequence[Known | None], as_of: Sequence[int], ids: Sequence[str]
-    ) -> list[tuple[list[Known | None], list[Known | None], int]]:
+        self, contexts: Sequence[Row | None], as_of: Sequence[int], ids: Sequence[str]
+    ) -> list[tuple[list[Row | None], list[Row | None], int]]:
         """Of each team the forms of its players, rates of its champions, and the newest time of a form."""
         wanted: list[tuple[int, str, str, str]] = []
         for place, context in enumerate(contexts):
@@ -297,7 +280,7 @@ class Before:
                 lists = ((context[name] or [])[:_IN_A_TEAM] for name in ("players", "champions"))
                 picks = zip_longest(*lists, fillvalue="")
                 wanted += [(place, player or "", champion or "", scope) for player, champion in picks]
-        found: list[tuple[list[Known | None], list[Known | None], int]] = [([], [], -1) for _ in contexts]
+        found: list[tuple[list[Row | None], list[Row | None], int]] = [([], [], -1) for _ in contexts]
         if not wanted:
             return found
         _, players, champions, scopes = zip(*wanted, strict=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MATCH, PLAYER = "match", "player"
 OF_MATCHES = ("blue_team", "red_team")
-OF_PLAYERS = ("statistic", "line")
+OF_PLAYERS = ("statistic", "line", "match_id", "opponent", "side", "champion", "maps")
 """What only questions about players may say; ``OF_MATCHES`` is the same of matches."""
 STATISTICS = ("kills", "deaths", "assists")
 MOST_IN_BATCH = 1_000
@@ -40,6 +40,22 @@ class Question(BaseModel):
     )
     line: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         None, description="For a player: the line that P(over) is asked for."
+    )
+    match_id: Text | None = Field(
+        None,
+        description="For a player: the match that is asked about, from its MATCH_START to its end; null for "
+        "the one that the player is seen to play, or for the next map where opponent, side or champion is "
+        "given.",
+    )
+    opponent: Text | None = Field(
+        None, description="For a player: the other team; in a match that is being played its own are known."
+    )
+    side: Literal["blue", "red"] | None = Field(None, description="For a player: blue or red, likewise.")
+    champion: Text | None = Field(None, description="For a player: the champion, likewise.")
+    maps: Annotated[Annotated[int, Field(ge=1, le=3)] | None, BeforeValidator(_whole)] = Field(
+        None,
+        description="For a player: over how many maps of a best of three, from its first, the statistic is "
+        "summed; a third map counts where it is played. Null for this map alone.",
     )
     blue_team: Text | None = Field(
         None,
