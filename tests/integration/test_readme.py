@@ -16,8 +16,8 @@ from features import online
 from models.artefact import load_card
 from riftstream.settings import Settings
 from streams.client import Producer
-from tests.serving.test_players import form_of, team_form_of
 from tests.integration.tools import event, of_match, send, until, wait_for
+from tests.serving.test_players import form_of, team_form_of
 
 pytestmark = pytest.mark.stack
 
