@@ -14,8 +14,6 @@ import numpy as np
 
 from features.views import find_view
 from models.artefact import Card, load_booster
-from models.win_probability import flow
-from models.win_probability.data import MINUTE_MS
 from models.win_probability.pre_match import INPUTS
 from serving import pre_match
 
@@ -63,9 +61,10 @@ def reasons(
         shift, weight, live = _weights(card, float(clock))
         parts = [(name, doc, value, live * part) for name, doc, value, part in parts]
         regression = pre_match.regression(card.folder)
+        added_before = regression.parts(np.array([inputs]))[0].tolist()
         parts += [
             (name, f"Before the match: {INPUTS[name]}.", value, weight * part)
-            for name, value, part in zip(INPUTS, inputs, regression.parts(np.array([inputs]))[0], strict=True)
+            for name, value, part in zip(INPUTS, inputs, added_before, strict=True)
         ]
         base = shift + live * base + weight * regression.intercept
     parts.sort(key=lambda one: -abs(one[3]))
@@ -79,6 +78,9 @@ def reasons(
 
 def _weights(card: Card, clock_ms: float) -> tuple[float, float, float]:
     """What is added at a match clock, and how much the pre-match and the live log odds count there."""
+    from models.win_probability import flow
+    from models.win_probability.data import MINUTE_MS
+
     found = flow.load(card.folder)
     minute = clock_ms / MINUTE_MS
     shift, before, live = (

@@ -16,7 +16,6 @@ from features.online import State
 from features.views import Service
 from models.artefact import Card
 from models.win_probability.features import FEATURES
-from models.win_probability.model import start
 from serving import pre_match
 from serving.engine import Facts, Known, Sources
 from serving.explain import MATCH_STATE as VIEW
@@ -109,6 +108,8 @@ class MatchKind:
         asked = [n for n, question in enumerate(questions) if known[n].missing and _teams(question)]
         if not asked:
             return known
+        from models.win_probability.model import start
+
         matches = [
             pre_match.Match(
                 questions[n].subject_id, (questions[n].blue_team, questions[n].red_team), now_ms()

@@ -12,6 +12,7 @@ answered by one estimate, by the live path and by HTTP, to its end.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -103,7 +104,7 @@ def told(estimate: float, inputs: Inputs) -> dict[str, Any]:
 
     An input that is unknown adds nothing, as one that is 0 does: with 0 the estimate can be made again.
     """
-    known = not np.isnan(estimate)
+    known = not math.isnan(estimate)
     return {
         "pre_match": float(estimate) if known else None,
         "pre_match_inputs": np.nan_to_num(inputs).tolist() if known else None,
@@ -118,7 +119,7 @@ def digest(vector: np.ndarray, estimate: float | None, service: str) -> str:
         estimate: The pre-match log odds; None or NaN where nothing was known; then it is the vector's.
         service: The feature service.
     """
-    if estimate is None or np.isnan(estimate):
+    if estimate is None or math.isnan(estimate):
         return sha256(vector, service)
     return sha256(np.append(vector, np.float32(estimate)), service)
 
