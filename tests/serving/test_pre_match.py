@@ -213,7 +213,7 @@ def test_what_was_known_before_stays_as_it_was(stack: Settings, match: Played) -
     (looked_up,), *_ = before.read([Match(match.match_id, match.teams, now_ms())])
     before.close()
     np.testing.assert_array_equal(np.nan_to_num(found), match.predictions[-1]["pre_match_inputs"])
-    assert np.isnan(looked_up[INPUTS.index("team_wins")]), "its own forms are no forms before it"
+    assert np.isnan(looked_up[list(INPUTS).index("team_wins")]), "its own forms are no forms before it"
 
 
 @pytest.mark.stack
