@@ -176,15 +176,20 @@ class PlayerKind:
             )
             context = later
             if case.playing is not None:
-                kills = {side: case.playing.state[f"kills_{side}"] for side in _SIDES}
-                both = case.side is not None
+                state = case.playing.state
+                own_kills, other_kills = (
+                    0 if case.side is None else state[f"kills_{side}"]
+                    for side in (case.side, _other(case.side))
+                )
                 context = replace(
                     later,
                     win_probability=now.get(n),
-                    clock_ms=case.playing.state["clock_ms"],
-                    team_kills=kills[case.side] if case.side is not None else 0,
-                    opponent_kills=kills[_other(case.side)] if both else 0,
-                    **case.counted,
+                    clock_ms=state["clock_ms"],
+                    kills=case.counted["kills"],
+                    deaths=case.counted["deaths"],
+                    assists=case.counted["assists"],
+                    team_kills=own_kills,
+                    opponent_kills=other_kills,
                 )
             first, then = vectors([context, later], tables)
             series = case.playing is not None and _maps(questions[n]) > 1

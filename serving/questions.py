@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-MATCH, PLAYER = "match", "player"
+MATCH: Final = "match"
+PLAYER: Final = "player"
 OF_MATCHES = ("blue_team", "red_team")
 OF_PLAYERS = ("statistic", "line", "match_id", "opponent", "side", "champion", "maps")
 """What only questions about players may say; ``OF_MATCHES`` is the same of matches."""

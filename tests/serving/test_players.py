@@ -200,7 +200,8 @@ def test_a_question_about_a_player_follows_the_map_that_is_played(
     rosters = {"blue_players": ["", "", enemy], "red_players": ["", "", player]}
     picks = {"blue_champions": ["", "", "Ahri"], "red_champions": ["", "", "Zed"]}
     named = {"blue_team": other, "red_team": own, "league": "LCK", "map_number": 1}
-    send(stack, event(name, 0, "MATCH_START", **named, **rosters, **picks))
+    told_at_start: dict[str, Any] = {**named, **rosters, **picks}
+    send(stack, event(name, 0, "MATCH_START", **told_at_start))
     won = {"team": "red", "player_id": player, "victim_id": enemy, "assist_ids": []}
     lost = {"team": "blue", "player_id": enemy, "victim_id": player, "assist_ids": []}
     helped = {"team": "red", "player_id": "Hai", "victim_id": enemy, "assist_ids": [player]}
@@ -236,14 +237,12 @@ def test_a_question_about_a_player_follows_the_map_that_is_played(
     live = replace(
         later,
         win_probability=told["win_probability"],
-        **{
-            "clock_ms": 4 * 60_000,
-            "kills": 2,
-            "deaths": 1,
-            "assists": 1,
-            "team_kills": 3,
-            "opponent_kills": 1,
-        },
+        clock_ms=4 * 60_000,
+        kills=2,
+        deaths=1,
+        assists=1,
+        team_kills=3,
+        opponent_kills=1,
     )
     first, second = props(card, live), props(card, later)
     says(answer, over_series(first, second).maps[1])

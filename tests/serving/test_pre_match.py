@@ -241,7 +241,8 @@ def test_a_match_that_has_not_begun_is_answered_by_its_teams(stack: Settings) ->
         by_path = api.get(f"/v1/predict/match/{asked['subject_id']}", params=named).json()
         unnamed = api.post("/v1/predict/single", json=asked)
         unknown = api.post("/v1/predict/single", json=asked | {"blue_team": "Nobody", "red_team": "No one"})
-    before, said = offline(start(), MatchContext(*(Side(form) for form in forms["team-form"])))
+    blue, red = forms["team-form"]
+    before, said = offline(start(), MatchContext(Side(blue), Side(red)))
     assert answer["pre_match"] == pytest.approx(before, abs=1e-6)
     found = [answer[name] for name in ("probability", "interval_low", "interval_high")]
     np.testing.assert_allclose(found, said, atol=1e-6)
