@@ -43,6 +43,7 @@ log = structlog.get_logger()
 SETTLED_AFTER_SECONDS = 10.0
 """How long a match is looked up again while the online store lacks what its MATCH_START tells."""
 AGAIN_SECONDS = 0.5
+"""The pause before it is looked up for the second time; each further one is as long as all before it."""
 
 _SIDES = ("blue", "red")
 _IN_A_TEAM = 5
@@ -74,10 +75,10 @@ class Match:
 
 @dataclass
 class _Held:
-    """What was found of a match: its inputs, and until when (monotonic seconds) it is looked up again."""
+    """What was found of a match: its inputs, when it was looked up first and is to be again (monotonic s)."""
 
     inputs: Inputs
-    until: float
+    since: float
     again: float
 
 
@@ -217,14 +218,15 @@ class Before:
         ready = []
         for match, found, whole in zip(unsettled, inputs, complete, strict=True):
             held = self._hold(match.match_id, found, now, settled=False)
-            if whole or now >= held.until:
+            if whole or now - held.since >= SETTLED_AFTER_SECONDS:
                 ready.append((match.match_id, found))
         self._settle(ready, now)
 
     def _hold(self, match_id: str, inputs: Inputs, now: float, *, settled: bool) -> _Held:
         before = self._held.pop(match_id, None)
-        until = now + SETTLED_AFTER_SECONDS if before is None else before.until
-        held = _Held(inputs, until, float("inf") if settled else now + AGAIN_SECONDS)
+        since = now if before is None else before.since
+        pause = float("inf") if settled else max(AGAIN_SECONDS, now - since)
+        held = _Held(inputs, since, now + pause)
         self._held[match_id] = held
         while len(self._held) > _MOST_MATCHES:
             self._held.popitem(last=False)

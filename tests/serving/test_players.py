@@ -213,7 +213,11 @@ def test_a_question_about_a_player_follows_the_map_that_is_played(
         found: dict[str, Any] = ask(stack, player, statistic="kills", line=2.5, maps=2).json()
         return found
 
-    until(lambda: seen()["context"]["assists"] == 1, "what the player has is in Redis")
+    def up_to_date() -> bool:
+        found = seen()["context"]
+        return (found["assists"], found["game_time_ms"]) == (1, 4 * 60_000)
+
+    until(up_to_date, "what the player has is in Redis")
     answer = seen()
     told = answer["context"]
     assert {one: told[one] for one in ("match_id", "side", "champion", "opponent", "role")} == {
