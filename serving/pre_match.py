@@ -268,13 +268,14 @@ class Before:
                 newest = max(newest, of_players, forms[place][0] if form else -1)
                 sides[side] = Side(form, players, champions)
             pair = known_at(pairs[2 * n], _PAIR, at, match.match_id) if all(match.teams) else None
+            newest = max(newest, pairs[2 * n][0] if pair else -1)
             whole = all(contexts[2 * n + side] or not match.teams[side] for side in (0, 1))
             answers.append((MatchContext(**sides, head_to_head=pair), whole, newest))
         return answers
 
     def _rosters(
         self, contexts: Sequence[Row | None], as_of: Sequence[int], ids: Sequence[str]
-    ) -> list[tuple[list[Row | None], list[Row | None], int]]:
+    ) -> list[tuple[list[Row], list[Row], int]]:
         """Of each team the forms of its players, rates of its champions, and the newest time of a form."""
         wanted: list[tuple[int, str, str, str]] = []
         for place, context in enumerate(contexts):
@@ -283,7 +284,7 @@ class Before:
                 lists = ((context[name] or [])[:_IN_A_TEAM] for name in ("players", "champions"))
                 picks = zip_longest(*lists, fillvalue="")
                 wanted += [(place, player or "", champion or "", scope) for player, champion in picks]
-        found: list[tuple[list[Row | None], list[Row | None], int]] = [([], [], -1) for _ in contexts]
+        found: list[tuple[list[Row], list[Row], int]] = [([], [], -1) for _ in contexts]
         if not wanted:
             return found
         _, players, champions, scopes = zip(*wanted, strict=True)
@@ -295,8 +296,9 @@ class Before:
             if player and (form := known_at(form_row, _PLAYER, as_of[place], ids[place])):
                 of_players.append(form)
                 newest = max(newest, form_row[0])
-            if champion and scope:
-                of_champions.append(known_at(rate, _CHAMPION, as_of[place], ids[place]))
+            if champion and scope and (known := known_at(rate, _CHAMPION, as_of[place], ids[place])):
+                of_champions.append(known)
+                newest = max(newest, rate[0])
             found[place] = (of_players, of_champions, newest)
         return found
 
