@@ -66,6 +66,29 @@ def rebuild(prediction: Record) -> Record:
         RiftError: The lakehouse does not hold the event, or the prediction is a fallback or about a player.
         ModelError: The model version is not known any more.
     """
+    if prediction["subject_type"] != "match" or prediction["degraded"]:
+        raise RiftError(
+            "This prediction cannot be made again: "
+            + ("it is a fallback answer." if prediction["degraded"] else "it is about a player."),
+            "Those of the live path, about matches, can.",
+        )
+    begun = prediction["source_offset"] >= 0
+    return score(prediction, _features(prediction) if begun else None)
+
+
+def score(prediction: Record, state: Record | None) -> Record:
+    """What the version that a prediction names says of a state, and of what the prediction says was known before.
+
+    Args:
+        prediction: A prediction about a match.
+        state: The match's features; None for a match that has not begun.
+
+    Returns:
+        The values of ``COMPARED``.
+
+    Raises:
+        ModelError: The model version is not known any more.
+    """
     import numpy as np
 
     from models.publish import serve
@@ -78,29 +101,19 @@ def rebuild(prediction: Record) -> Record:
     from serving.triton import TritonClient
     from serving.versions import card_of
 
-    if prediction["subject_type"] != "match" or prediction["degraded"]:
-        raise RiftError(
-            "This prediction cannot be made again: "
-            + ("it is a fallback answer." if prediction["degraded"] else "it is about a player."),
-            "Those of the live path, about matches, can.",
-        )
     settings = get_settings()
     deployment = deployment_of(prediction["model_name"], settings)
     card = card_of(deployment, prediction["model_version"], settings)
     client = TritonClient(settings.triton_url, card.name, card.version)
     if not client.ready():
         serve(card)
-    if prediction["source_offset"] < 0:
-        # It was asked before the first event: nothing but what was known of the teams is behind it.
-        matrix = from_records([dict(zip(FEATURES, start()[0].tolist(), strict=True))], card.features)
-    else:
-        matrix = from_records([_features(prediction)], card.features)
+    row = dict(zip(FEATURES, start()[0].tolist(), strict=True)) if state is None else state
+    matrix = from_records([row], card.features)
     inputs = prediction["pre_match_inputs"]
     before = np.full(1, np.nan, np.float32)
     if inputs is not None:
         before = pre_match.estimates(card, np.array([inputs], np.float64))
-    scores = client.score(matrix, before)
-    probability, low, high = (float(values[0]) for values in scores)
+    probability, low, high = (float(values[0]) for values in client.score(matrix, before))
     return {
         "features_sha256": pre_match.digest(matrix[0], float(before[0]), card.feature_service),
         "pre_match": None if inputs is None else float(before[0]),
