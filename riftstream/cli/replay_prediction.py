@@ -77,7 +77,7 @@ def rebuild(prediction: Record) -> Record:
 
 
 def score(prediction: Record, state: Record | None) -> Record:
-    """What the version that a prediction names says of a state, and of what the prediction says was known before.
+    """What a prediction's version says of a state, and of what the prediction says was known before it.
 
     Args:
         prediction: A prediction about a match.

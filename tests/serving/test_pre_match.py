@@ -221,7 +221,7 @@ def test_what_was_known_before_stays_as_it_was(stack: Settings, match: Played) -
 
 @pytest.mark.stack
 def test_predictions_with_forms_are_made_again_to_the_bit(stack: Settings, match: Played) -> None:
-    """By what 'rift replay-prediction' and 'rift features check' do with the rows of one batch run for both."""
+    """As 'rift replay-prediction' and 'rift features check' do; here with the rows of one batch run."""
     places = [consistency.place(one) for one in match.predictions]
 
     until(lambda: in_lake(stack, match.match_id) == len(places), "the lake holds the match's events")
