@@ -14,7 +14,7 @@ from scipy import stats
 from features import online
 from models.artefact import ONNX, Card, load_card
 from models.player_props import adjustments
-from models.player_props.contract import OUTPUTS, PlayerContext, Prop, distributions, vectors
+from models.player_props.contract import MODEL, OUTPUTS, PlayerContext, Prop, distributions, vectors
 from models.player_props.distribution import CountDistribution
 from models.player_props.series import over_series
 from models.store import committed
@@ -116,8 +116,8 @@ def player(forms: dict[str, Record]) -> str:
     return name
 
 
-def ask(stack: Settings, player: str, **more: Any) -> httpx.Response:
-    body = {"subject_type": "player", "subject_id": player, **more}
+def ask(stack: Settings, subject_id: str, **more: Any) -> httpx.Response:
+    body = {"subject_type": "player", "subject_id": subject_id, **more}
     return httpx.post(f"{stack.api_url}/v1/predict/single", json=body, trust_env=False)
 
 
@@ -189,6 +189,23 @@ def test_opponent_side_champion_and_series_are_taken_into_account(
     query = {name: value for name, value in asked.items() if name != "line" and value is not None}
     curve_of = httpx.get(url, params={**query, "statistic": "assists", "lines": "6.5"}, trust_env=False)
     assert curve_of.json()["curve"][0]["over"] == pytest.approx(answer["probability"], abs=1e-9)
+
+
+@pytest.mark.stack
+def test_by_topic_the_same_question_has_the_same_answer(
+    stack: Settings, player: str, forms: dict[str, Record]
+) -> None:
+    told = {"opponent": forms["opponent"]["team"], "side": "blue", "champion": "Ahri", "maps": 3}
+    asked = {"subject_type": "player", "subject_id": player, "statistic": "deaths", "line": 5.5, **told}
+    name = new_match("question")
+    with Producer(stack, topic="prediction-requests") as producer:
+        producer.send(
+            record("prediction-requests", **asked, request_id=name, model_name=MODEL, requested_at=now_ms())
+        )
+    (answer,) = wait_for(stack, "predictions", lambda one: one["request_id"] == name)
+    by_http = ask(stack, player, **{name: asked[name] for name in ("statistic", "line", *told)}).json()
+    same = ("prediction_id", "features_sha256", *told, "probability", "distribution", "push")
+    assert {one: answer[one] for one in same} == {one: by_http[one] for one in same}
 
 
 @pytest.mark.stack
