@@ -217,12 +217,13 @@ def test_a_question_about_a_player_follows_the_map_that_is_played(
     rosters = {"blue_players": ["", "", enemy], "red_players": ["", "", player]}
     picks = {"blue_champions": ["", "", "Ahri"], "red_champions": ["", "", "Zed"]}
     named = {"blue_team": other, "red_team": own, "league": "LCK", "map_number": 1}
-    told_at_start: dict[str, Any] = {**named, **rosters, **picks}
-    send(stack, event(name, 0, "MATCH_START", **told_at_start))
+    at_start: dict[str, Any] = {**named, **rosters, **picks}
+    send(stack, event(name, 0, "MATCH_START", **at_start))
     won = {"team": "red", "player_id": player, "victim_id": enemy, "assist_ids": []}
     lost = {"team": "blue", "player_id": enemy, "victim_id": player, "assist_ids": []}
     helped = {"team": "red", "player_id": "Hai", "victim_id": enemy, "assist_ids": [player]}
-    for number, fight in enumerate((won, lost, won, helped), start=1):
+    fights: list[dict[str, Any]] = [won, lost, won, helped]
+    for number, fight in enumerate(fights, start=1):
         send(stack, event(name, number, league="LCK", **fight))
     wait_for(stack, "predictions", of_match(name), 5, identity="event_id")
 
