@@ -300,14 +300,15 @@ INSERT INTO lake.predictions.predictions (
   game_time_ms, event_time, probability, statistic, line, push, `distribution`, interval_low, interval_high,
   interval_level, feature_service, features_sha256, source_topic, source_partition, source_offset, feature_partition,
   feature_offset, `watermark`, as_of, age_kafka_ms, age_flink_ms, age_features_ms, age_model_ms, age_published_ms, degraded, shadow, league,
-  blue_team, red_team, maps, opponent, side, champion, pre_match, pre_match_inputs, log_partition, log_offset, log_time)
+  blue_team, red_team, maps, opponent, side, champion, win_probability, win_probability_next, pre_match,
+  pre_match_inputs, log_partition, log_offset, log_time)
 SELECT
   prediction_id, model_name, model_version, subject_type, subject_id, match_id, player_id, request_id, event_id,
   game_time_ms, TO_TIMESTAMP_LTZ(event_time, 3), probability, statistic, line, push, `distribution`, interval_low,
   interval_high, interval_level, feature_service, features_sha256, source_topic, source_partition, source_offset,
   feature_partition, feature_offset, TO_TIMESTAMP_LTZ(`watermark`, 3), TO_TIMESTAMP_LTZ(as_of, 3), age_kafka_ms, age_flink_ms,
   age_features_ms, age_model_ms, age_published_ms, degraded, shadow, league, blue_team, red_team, maps, opponent,
-  side, champion, pre_match, pre_match_inputs, log_partition, log_offset, log_time
+  side, champion, win_probability, win_probability_next, pre_match, pre_match_inputs, log_partition, log_offset, log_time
 FROM predictions_rows;
 
 -- Predictions of matches and how matches ended, as one stream, so that one state joins them.

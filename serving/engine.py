@@ -32,7 +32,7 @@ from serving.caches import REDIS_MS, Answer, Key, Memory, Shared, age_ms
 from serving.circuit import Circuit
 from serving.deployments import Deployments
 from serving.metrics import ANSWERS, BATCH, CACHE, DEGRADED, SECONDS
-from serving.pre_match import Before
+from serving.pre_match import Before, Lookup
 from serving.predictor import Served, identity
 from serving.problems import Refused
 from serving.questions import Question
@@ -61,6 +61,9 @@ class Kind(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Outputs of the model that it needs."""
+
+    def asked(self, prediction: Record) -> Question:
+        """The question that a ``Prediction`` answers, as far as its features depend on it."""
 
     def context(self, question: Question) -> tuple[str, ...]:
         """What of a question, beside its subject, the features depend on; empty for what is not given."""
@@ -96,13 +99,13 @@ class Sources:
 
     Attributes:
         reader: Reads the online store.
-        before: What was known before matches; to be used by one thread at a time, see ``lock``.
+        before: What was known before matches; for one thread at a time, see ``lock``.
         lock: Held while ``before`` is used.
         chances: Probability that blue wins, for questions about matches; None where none is known.
     """
 
     reader: OnlineReader
-    before: Before
+    before: Lookup
     lock: threading.Lock
     chances: Callable[[Sequence[Question]], list[float | None]]
 
@@ -578,6 +581,8 @@ def prediction(
         "opponent": None,
         "side": None,
         "champion": None,
+        "win_probability": None,
+        "win_probability_next": None,
         "pre_match": None,
         "pre_match_inputs": None,
         **known.record,

@@ -21,8 +21,9 @@ from serving.engine import Facts, Known, Sources
 from serving.explain import MATCH_STATE as VIEW
 from serving.explain import reasons
 from serving.predictor import EVENTS
-from serving.questions import MATCH, OF_PLAYERS, Question, refusal_of
+from serving.questions import MATCH, OF_MATCHES, OF_PLAYERS, Question, refusal_of
 from serving.triton import OUTPUTS
+from streams.avro import Record
 from streams.clock import now_ms
 
 _PLACE = (
@@ -59,6 +60,15 @@ class MatchKind:
     model = "win_probability"
     subject_type = MATCH
     outputs = OUTPUTS
+
+    def asked(self, prediction: Record) -> Question:
+        """The match, and its teams where it had not begun."""
+        named = OF_MATCHES if prediction["source_offset"] < 0 else ()
+        return Question.model_construct(
+            subject_type=MATCH,
+            subject_id=prediction["subject_id"],
+            **{name: prediction[name] for name in named},
+        )
 
     def context(self, question: Question) -> tuple[str, ...]:
         """The teams, where the question names them."""

@@ -40,6 +40,7 @@ from serving.matches import OVER
 from serving.predictor import EVENTS
 from serving.questions import LONGEST_ID, MATCH, OF_MATCHES, PLAYER, Question, refusal_of
 from serving.rows import Row, read_all, rows_of, together
+from streams.avro import Record
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LONGEST_MATCH_MS = 3 * 3_600_000
@@ -105,6 +106,19 @@ class PlayerKind:
     model = MODEL
     subject_type = PLAYER
     outputs = OUTPUTS
+
+    def asked(self, prediction: Record) -> Question:
+        """The player, the match that was played, or else what was told of the next map; and how many maps."""
+        match = prediction["match_id"]
+        told = {} if match else {name: prediction[name] for name in ("opponent", "side", "champion")}
+        return Question.model_construct(
+            subject_type=PLAYER,
+            subject_id=prediction["subject_id"],
+            statistic=prediction["statistic"],
+            match_id=match,
+            maps=prediction["maps"],
+            **told,
+        )
 
     def context(self, question: Question) -> tuple[str, ...]:
         """What the question tells of the map, and whether others follow it."""
@@ -194,6 +208,7 @@ class PlayerKind:
             first, then = vectors([context, later], tables)
             series = case.playing is not None and _maps(questions[n]) > 1
             known[n] = self._known(case, context, first, then if series else None)
+            known[n].record["win_probability_next"] = later.win_probability if series else None
         return known
 
     def _known(
@@ -211,6 +226,7 @@ class PlayerKind:
             "opponent": case.opponent,
             "side": case.side,
             "champion": case.champion,
+            "win_probability": context.win_probability,
         }
         if playing is not None:
             record |= {name: playing.state[name] for name in ("event_id", "blue_team", "red_team")}

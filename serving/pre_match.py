@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -135,6 +135,16 @@ def known_at(row: tuple[int, Row | None], view: View, as_of: int, match_id: str)
     if values is None or values.get("match_id") == match_id:
         return None
     return values if 0 <= as_of - at <= view.ttl.total_seconds() * 1000 else None
+
+
+class Lookup(Protocol):
+    """What was known before matches."""
+
+    def of(self, matches: Sequence[Match]) -> Inputs:
+        """What is settled of matches, see ``Before.of``."""
+
+    def read(self, matches: Sequence[Match]) -> tuple[Inputs, list[bool], list[int]]:
+        """What is known now, see ``Before.read``."""
 
 
 class Before:

@@ -18,7 +18,8 @@ from models.store import committed
 from models.win_probability import pre_match
 from models.win_probability.pre_match import INPUTS, MatchContext, Side
 from riftstream.settings import Settings
-from serving.engine import Known, Sources
+from serving.again import read_again
+from serving.engine import Facts, Known, Sources, prediction
 from serving.matches import MatchKind
 from serving.players import PlayerKind
 from serving.pre_match import Before, Match
@@ -271,3 +272,34 @@ def test_a_thousand_players_of_a_thousand_teams_are_read(
     ]
     known = PlayerKind().read(sources, card, asked)
     assert [one.context["team"] for one in known] == [f"T{n}" for n in range(1_000)]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"maps": 2}, {"opponent": "KT"}, {"opponent": "KT", "side": "red", "champion": "Ahri", "maps": 3}],
+)
+def test_what_a_players_answer_stood_on_can_be_read_again_from_its_record(
+    settings: Settings, sources: Sources, card: Card, asked: dict[str, Any]
+) -> None:
+    filled(settings)
+    known, kind = read(sources, card, **asked), PlayerKind()
+    facts = Facts({"statistic": "kills", "maps": asked.get("maps"), "player_id": "Faker"}, {})
+    told = prediction(card, "player", "Faker", known, facts, now_ms())
+    again = read_again(kind, sources.reader, card, told)
+    assert again.sha256(card.feature_service) == told["features_sha256"]
+    assert again.context == {**known.context, "win_probability": pytest.approx(told["win_probability"])}
+    other = read_again(kind, sources.reader, card, told | {"win_probability": 0.9})
+    assert other.sha256(card.feature_service) != told["features_sha256"]
+
+
+def test_what_an_answer_before_a_match_stood_on_can_be_read_again(
+    settings: Settings, sources: Sources
+) -> None:
+    put(settings, team("KT", now_ms() - HOUR_MS, wins=3), team("SKT", now_ms() - HOUR_MS))
+    win, kind = load_card("win_probability"), MatchKind()
+    question = Question(subject_type="match", subject_id="LCK/2", blue_team="SKT", red_team="KT")
+    (known,) = kind.read(sources, win, [question])
+    told = prediction(win, "match", "LCK/2", known, Facts({}, {}), now_ms())
+    put(settings, team("KT", now_ms(), wins=9))
+    again = read_again(kind, sources.reader, win, told)
+    assert again.sha256(win.feature_service) == told["features_sha256"]
