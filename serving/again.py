@@ -66,6 +66,7 @@ class _Chances:
     def _blue(self, question: Question) -> float | None:
         said = self._prediction
         to_come = question.blue_team is not None
-        own = said["win_probability_next" if to_come and said["match_id"] else "win_probability"]
+        name = "win_probability_next" if to_come and said["match_id"] else "win_probability"
+        own: float | None = said[name]
         on_blue = question.red_team == said["opponent"] if to_come else said["side"] == "blue"
         return own if own is None or on_blue else 1 - own
