@@ -1,6 +1,7 @@
 """Features as they were served against the same made again in batch: by hash, then by value.
 
-Every prediction names the hash of its feature vector and the place in the log that the vector covers. Here
+Every prediction names the hash of its feature vector and the place in the log that the vector covers; what
+was known before the match, which the hash covers too, is in its record and is taken from there. Here
 the events of whole matches are read from one snapshot of ``raw.match_events``, the job's own SQL makes their
 features anew in batch, and each vector is compared with the one that was served. Where hashes differ, the
 values that were served are read from ``match-features``, and ``feature-mismatches`` gets a record for each
@@ -106,7 +107,7 @@ class Again:
         partitions, offsets = (rows[name].to_pylist() for name in ("source_partition", "source_offset"))
         self._row = {place: row for row, place in enumerate(zip(partitions, offsets, strict=True))}
         self._matrices: dict[str, np.ndarray] = {}
-        self._hashes: dict[tuple[str, Place], str] = {}
+        self._hashes: dict[tuple[str, Place, float | None], str] = {}
 
     @cached_property
     def events(self) -> Counter[str]:
@@ -116,13 +117,14 @@ class Again:
     def __contains__(self, place: Place) -> bool:
         return place in self._row
 
-    def sha256(self, service: str, place: Place) -> str:
-        """Hash of a service's vector after the event at a place."""
-        from models.vector import sha256
+    def sha256(self, prediction: Record) -> str:
+        """Hash of what a prediction stands on: the vector after its event, and its pre-match log odds."""
+        from serving.pre_match import digest
 
-        key = (service, place)
+        service, at, before = prediction["feature_service"], place(prediction), prediction["pre_match"]
+        key = (service, at, before)
         if key not in self._hashes:
-            self._hashes[key] = sha256(self._matrix(service)[self._row[place]], service)
+            self._hashes[key] = digest(self._matrix(service)[self._row[at]], before, service)
         return self._hashes[key]
 
     def value(self, name: str, place: Place) -> Any:
@@ -321,7 +323,7 @@ def _count(report: Report, served: Sequence[Record], again: Again) -> None:
 def differs(prediction: Record, again: Again) -> bool:
     """Whether the vector of a prediction could be made again and is another, by its hash."""
     at = place(prediction)
-    made = at in again and again.sha256(prediction["feature_service"], at)
+    made = at in again and again.sha256(prediction)
     return bool(made) and made != prediction["features_sha256"]
 
 
@@ -360,11 +362,14 @@ def compare(prediction: Record, vector: Record | None, again: Again) -> list[tup
         vector: The record of ``match-features`` that it was made of; None where it is not kept.
         again: The vectors made again.
     """
-    from models.vector import from_records, sha256
+    from models.vector import from_records
+    from serving.pre_match import digest
 
-    service = prediction["feature_service"]
+    service, before = prediction["feature_service"], prediction["pre_match"]
     names = features_of(service)
-    if vector is None or sha256(from_records([vector], names)[0], service) != prediction["features_sha256"]:
+    if vector is None:
+        return [(WHOLE, None, None)]
+    if digest(from_records([vector], names)[0], before, service) != prediction["features_sha256"]:
         return [(WHOLE, None, None)]
     values = ((name, vector[name], again.value(name, place(prediction))) for name in names)
     return [(name, said, made) for name, said, made in values if said != made]
@@ -380,7 +385,7 @@ def _mismatch(prediction: Record, feature: str, said: Any, made: Any, again: Aga
         "served": None if said is None else str(said),
         "recomputed": None if made is None else str(made),
         "served_sha256": prediction["features_sha256"],
-        "recomputed_sha256": again.sha256(prediction["feature_service"], place(prediction)),
+        "recomputed_sha256": again.sha256(prediction),
         "served_at": prediction["as_of"],
     }
 
