@@ -1,11 +1,12 @@
 -- history_to_lake: every record of the finished topics, once, as history; outcomes of predictions; models' quality.
 --
 -- Reads:    match-features, player-performance, player-stats, team-form, head-to-head, champion-meta,
---           match-context, match-results, match-summaries, player-games, predictions, dead-letters
+--           match-context, match-results, match-summaries, player-games, predictions, dead-letters,
+--           feed-snapshots, model-updates
 -- Writes:   lake.features.match_state, lake.features.player_window, lake.features.player_form,
 --           lake.features.team_form, lake.features.head_to_head, lake.features.champion_meta,
 --           lake.features.match_context, lake.raw.match_results, lake.raw.match_summaries, lake.raw.player_games,
---           lake.raw.dead_letters,
+--           lake.raw.dead_letters, lake.raw.feed_snapshots, lake.models.updates,
 --           lake.predictions.predictions, lake.predictions.prediction_outcomes, lake.predictions.model_quality,
 --           model-quality
 -- Keeps:    the newest place of each match, and of each player in a match; which forms, champion rates and predictions
@@ -14,8 +15,9 @@
 -- Promises: Every record of these topics is one row (exactly once). What a topic repeats after a crash, since it is
 --           written at least once, is left out when it comes within 24 h. log_partition and log_offset are the
 --           record's place in its topic. When a match ends, every prediction of it becomes one row of
---           prediction_outcomes, and one that comes later does at once; a remade match has none. model-quality is
---           told anew after each match: at least once, and once in its table.
+--           prediction_outcomes, and one that comes later does at once; a remade match has none (predictions of players
+--           are settled by `rift lake settle`). model-quality is told anew after each match: at least once, and once in
+--           its table.
 --
 -- One job for all of them: what a job costs at rest, it costs once.
 
@@ -285,6 +287,34 @@ SELECT
   log_offset, log_time
 FROM dead_letters_rows;
 
+CREATE TEMPORARY VIEW feed_snapshots_rows AS
+SELECT * FROM (
+  SELECT
+    *,
+    IS_DUPLICATE(snapshot_id) OVER (
+      PARTITION BY url ORDER BY log_order ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS doubled
+  FROM feed_snapshots
+  WHERE decode_error IS NULL)
+WHERE NOT doubled;
+
+INSERT INTO lake.`raw`.feed_snapshots (
+  snapshot_id, feed, url, parameters, match_id, received_at, body, body_bytes, body_sha256, events, refused,
+  log_partition, log_offset, log_time)
+SELECT
+  snapshot_id, feed, url, parameters, match_id, TO_TIMESTAMP_LTZ(received_at, 3), body, body_bytes, body_sha256, events,
+  refused, log_partition, log_offset, log_time
+FROM feed_snapshots_rows;
+
+-- Each of them is told once, by whoever decides.
+INSERT INTO lake.`models`.updates (
+  model_name, model_version, action, previous_version, traffic, artefact_uri, artefact_sha256, feature_service,
+  data_sha256, metrics, reason, created_at, created_by, log_partition, log_offset, log_time)
+SELECT
+  model_name, model_version, action, previous_version, traffic, artefact_uri, artefact_sha256, feature_service,
+  data_sha256, metrics, reason, TO_TIMESTAMP_LTZ(created_at, 3), created_by, log_partition, log_offset, log_time
+FROM model_updates
+WHERE decode_error IS NULL;
+
 CREATE TEMPORARY VIEW predictions_rows AS
 SELECT * FROM (
   SELECT
@@ -360,10 +390,12 @@ CROSS JOIN UNNEST(o.predictions) AS p (
 
 INSERT INTO lake.predictions.prediction_outcomes (
   prediction_id, model_name, model_version, match_id, league, event_time, game_time_ms, `minute`, probability, winner,
-  outcome, squared_error, log_loss, ended, source_partition, source_offset)
+  outcome, squared_error, log_loss, ended, source_partition, source_offset, subject_type, player_id, statistic, line,
+  push, `value`)
 SELECT
   prediction_id, model_name, model_version, match_id, league, TO_TIMESTAMP_LTZ(event_time, 3), game_time_ms, `minute`,
-  probability, winner, outcome, squared_error, log_loss, TO_TIMESTAMP_LTZ(ended, 3), source_partition, source_offset
+  probability, winner, outcome, squared_error, log_loss, TO_TIMESTAMP_LTZ(ended, 3), source_partition, source_offset,
+  'match', CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE), CAST(NULL AS BIGINT)
 FROM prediction_outcomes_rows;
 
 -- A match counts once for its league and once for all.

@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +31,19 @@ import duckdb
 import pyarrow as pa
 import structlog
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, GreaterThanOrEqual
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Snapshot
 
 from infra.locks import file_lock
 from lakehouse.commits import append
 from lakehouse.publish import MAIN
 from lakehouse.sql import table_names
-from lakehouse.tables import AUDITS, load, spec
+from lakehouse.tables import ARRIVED, AUDITS, load, spec
 from riftstream.errors import RiftError
 from riftstream.settings import Settings
+from streams.avro import Record
+from streams.client import Producer
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.file_data_context import FileDataContext
@@ -49,6 +53,9 @@ NAMED = 20
 """Rows that a failure names at most."""
 KEPT = 20
 """Validations of each table that the data docs keep."""
+_PATIENCE_S = 5.0
+_LONGEST = 10_000
+_OVERLAP = timedelta(minutes=10)
 
 log = structlog.get_logger()
 
@@ -194,7 +201,7 @@ def audit(
         source_snapshot_id: Snapshot that those were read from.
 
     Returns:
-        What came of it, a table each. Failures are logged as errors.
+        What came of it, a table each. Failures are logged as errors, and told on the topic of alerts.
 
     Raises:
         RiftError: A table has no suite.
@@ -237,7 +244,74 @@ def audit(
                 failed=result.failed,
                 failures=result.failures,
             )
+    _alert(settings, [result for result in done if not result.passed])
     return done
+
+
+def _alert(settings: Settings, failed: list[Audit]) -> None:
+    """Tell people of tables that did not pass, on the topic of alerts; without Kafka the log has it."""
+    if not failed:
+        return
+    try:
+        with Producer(settings, topic="alerts", patience=_PATIENCE_S) as producer:
+            producer.send_batch(map(_alert_of, failed))
+    except RiftError as error:
+        log.warning("the alert could not be sent", reason=str(error))
+
+
+def _alert_of(result: Audit) -> Record:
+    time_ms = round(result.event_time.timestamp() * 1000)
+    return {
+        "alert_id": f"audit_failed {result.table_name} {result.run_id}",
+        "kind": "audit_failed",
+        "source": "lake",
+        "subject": result.table_name,
+        "value": float(result.failed),
+        "limit_value": 0.0,
+        "detail": f"expectations that failed on {result.branch}: {' '.join(result.failures)}"[:_LONGEST],
+        "event_time": time_ms,
+        "raised_at": time_ms,
+    }
+
+
+def due(catalog: Catalog, tables: Iterable[str]) -> dict[str, BooleanExpression]:
+    """Tables that changed since their last audit on main, each with the rows that came since.
+
+    A table that was never audited, or whose rows do not say when they came, is due whole.
+
+    Args:
+        catalog: The catalog.
+        tables: Their names; those that are not there or hold nothing are left out.
+    """
+    audited = {name: row for name, row in last(catalog).items() if row["branch"] == MAIN}
+    there = set(table_names(catalog))
+    found: dict[str, BooleanExpression] = {}
+    for name in tables:
+        table = load(catalog, name) if name in there else None
+        head = table.current_snapshot() if table else None
+        if table is None or head is None or _is_maintained(table, head, audited.get(name)):
+            continue
+        column = next((one for one in ARRIVED if one in table.schema().column_names), None)
+        if column is None or name not in audited:
+            found[name] = AlwaysTrue()
+        else:
+            # Rows that a job had read but not committed by then came a little before it.
+            since = audited[name]["event_time"] - _OVERLAP
+            found[name] = GreaterThanOrEqual(column, since.isoformat())  # type: ignore[call-arg]
+    return found
+
+
+def _is_maintained(table: Table, head: Snapshot, audited: dict[str, Any] | None) -> bool:
+    """Whether nothing but the upkeep changed a table since it was audited."""
+    snapshot: Snapshot | None = head
+    while audited is not None and snapshot is not None:
+        if snapshot.snapshot_id == audited["snapshot_id"]:
+            return True
+        if snapshot.summary is None or snapshot.summary.operation != Operation.REPLACE:
+            return False
+        parent = snapshot.parent_snapshot_id
+        snapshot = None if parent is None else table.snapshot_by_id(parent)
+    return False
 
 
 def docs(settings: Settings) -> Path:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +24,7 @@ Tables = Annotated[
 
 def register(lake: typer.Typer) -> None:
     """Add these commands to ``rift lake``."""
-    for command in (_maintain, _snapshots, _analytics, _backup, _restore):
+    for command in (_maintain, _settle, _snapshots, _analytics, _backup, _restore):
         lake.command(command.__name__.lstrip("_"))(command)
 
 
@@ -51,9 +47,6 @@ def _maintain(
         float,
         typer.Option("--orphan-hours", min=1, help="Age from which objects that no table knows go."),
     ] = 72,
-    every: Annotated[
-        float | None, typer.Option("--every", min=0.1, help="Go on, once in so many minutes, until stopped.")
-    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Keep tables in shape, beside running writers: small files, manifests, old snapshots, orphans.
@@ -63,9 +56,6 @@ def _maintain(
 
     Example: rift lake maintain raw.match_events --measure
     """
-    if every is not None:
-        _again_and_again(every)
-        return
     from lakehouse import maintenance
     from lakehouse.catalog import connect
 
@@ -87,21 +77,6 @@ def _maintain(
         print_json(done)
     else:
         _show(done, dry_run)
-
-
-def _again_and_again(minutes: float) -> None:
-    """Run the upkeep in a process of its own now and then: between its rounds nothing is held in memory."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    command = [str(Path(sys.executable).with_name("rift")), "lake", "maintain", "--json"]
-    err.print(f"once in {minutes:g} minutes", highlight=False)
-    while True:
-        time.sleep(minutes * 60)
-        started = datetime.now(UTC)
-        code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-        seconds = (datetime.now(UTC) - started).total_seconds()
-        err.print(
-            f"{started:%Y-%m-%dT%H:%M:%SZ} upkeep ended with {code} after {seconds:.0f} s", highlight=False
-        )
 
 
 def _show(done: list[Maintained], dry_run: bool) -> None:
@@ -133,6 +108,24 @@ def _show(done: list[Maintained], dry_run: bool) -> None:
     for one in done:
         if one.skipped:
             err.print(f"{one.table} was not compacted: {one.skipped}", highlight=False)
+
+
+def _settle(json: JsonFlag = False) -> None:
+    """Give predictions about players their outcomes from the games that were played since.
+
+    The platform does it by itself. Example: rift lake settle
+    """
+    from lakehouse.settle import settle
+
+    with err.status("settling"):
+        done = settle()
+    if json:
+        print_json(done)
+    else:
+        out.print(
+            f"{done.outcomes:,} predictions were settled, {done.pushes:,} of them are a push.",
+            highlight=False,
+        )
 
 
 def _snapshots(

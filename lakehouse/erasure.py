@@ -28,37 +28,15 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRefType
 
 from lakehouse import person, rewrite, snapshots
-from lakehouse.commits import CONFLICTS, committed
+from lakehouse.commits import CONFLICTS, append, committed
 from lakehouse.sql import table_names
-from lakehouse.tables import load
+from lakehouse.tables import ERASURES, apply_in, load, plan_in, spec
 from riftstream.errors import StackError
-
-RECORDS = "audits.erasures"
-"""Table of the audit records. It holds digests of ids, never an id."""
 
 _ATTEMPTS = 5
 _READERS = 4
 _UNCOMMITTED = timedelta(hours=1)
 """Objects that no snapshot knows may be a writer's that has not committed; older ones are nobody's."""
-
-_RECORD = pa.schema(
-    [
-        ("erasure_id", pa.string()),
-        ("subject_sha256", pa.string()),
-        ("requested_at", pa.timestamp("us", "UTC")),
-        ("finished_at", pa.timestamp("us", "UTC")),
-        ("complete", pa.bool_()),
-        ("rows_removed", pa.int64()),
-        ("rows_altered", pa.int64()),
-        ("snapshots_expired", pa.int64()),
-        ("files_deleted", pa.int64()),
-        ("files_read", pa.int64()),
-        ("files_left", pa.int64()),
-        ("online_keys_deleted", pa.int64()),
-        ("topics_clear_at", pa.timestamp("us", "UTC")),
-        ("detail", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -189,9 +167,12 @@ def begin(player: str, retention: timedelta, now: datetime | None = None) -> Era
 
 
 def record(catalog: Catalog, erasure: Erasure) -> None:
-    """Write the audit record of an erasure."""
-    catalog.create_namespace_if_not_exists(RECORDS.rpartition(".")[0])
-    table = catalog.create_table_if_not_exists(RECORDS, _RECORD)
+    """Write the audit record of an erasure; the table is made where it is not there.
+
+    Raises:
+        StackError: Others committed at each attempt.
+    """
+    apply_in(catalog, plan_in(catalog, [spec(ERASURES)]), [spec(ERASURES)])
     parts = erasure.tables
     row: dict[str, Any] = {
         "erasure_id": erasure.erasure_id,
@@ -209,7 +190,7 @@ def record(catalog: Catalog, erasure: Erasure) -> None:
         "topics_clear_at": erasure.topics_clear_at,
         "detail": json.dumps([asdict(part) for part in parts]),
     }
-    table.append(pa.Table.from_pylist([row], _RECORD).cast(table.schema().as_arrow()))
+    append(catalog, ERASURES, pa.Table.from_pylist([row]))
 
 
 def _erase(table: Table, name: str, player: str, now: datetime) -> Erased:

@@ -20,13 +20,11 @@ from pyiceberg.table.snapshots import ancestors_of
 from lakehouse import rewrite, snapshots
 from lakehouse.commits import CONFLICTS, committed
 from lakehouse.sql import dataset_of, table_names
-from lakehouse.tables import KEEP_DAYS, load
+from lakehouse.tables import ARRIVED, KEEP_DAYS, load
 from riftstream.errors import RiftError
 
 _ATTEMPTS = 5
 _SMALL = 0.75
-_ARRIVED = ("log_time", "kafka_time", "first_seen", "checked_at", "as_of")
-"""Columns that say when a row came, the first of them that a table has."""
 _AUDIT_LASTS = timedelta(hours=1)
 
 
@@ -265,7 +263,7 @@ def _old_snapshots(table: Table, policy: Policy, now: datetime) -> list[int]:
 def _past_keeping(table: Table, now: datetime, remove: bool) -> int:
     """Remove, or only count, rows that came longer ago than the table keeps them."""
     days = _number(table, KEEP_DAYS, 0)
-    columns = [column for column in _ARRIVED if column in table.schema().column_names]
+    columns = [column for column in ARRIVED if column in table.schema().column_names]
     if not days or not columns:
         return 0
     over = f"{columns[0]} < '{(now - timedelta(days=days)).isoformat()}'"

@@ -7,6 +7,8 @@ about (ADR 0091).
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -89,7 +91,7 @@ def _names(column: pa.Array, player: str) -> pa.Array:
         return pc.is_in(pa.array(range(len(column)), pa.int64()), pc.cast(named, pa.int64()))
     if _bytes(column.type):
         found = pc.equal(column, pa.scalar(player.encode(), column.type))
-        for pattern in (write_string(player), _quoted(player).encode()):
+        for pattern in (write_string(player), _quoted(player).encode(), json.dumps(player).encode()):
             found = pc.or_(found, pc.match_substring(column, pattern))
         return _flags(found)
     quoted = pc.match_substring(column, _quoted(player))

@@ -44,12 +44,19 @@ if TYPE_CHECKING:
 KIND = "table"
 MATCH_EVENTS = "raw.match_events"
 AUDITS = "audits.runs"
+ERASURES = "audits.erasures"
+ARTEFACTS, DEFINITIONS = "models.artefacts", "models.definitions"
 PROCESSED = (("month", "event_time"), ("identity", "league"))
 """How the processed tables are partitioned; see docs/decisions/0086."""
 KEEP_DAYS = "riftstream.keep-days"
 """Table property: for how many days after they came rows are kept. Without it they are kept for ever."""
-LIFETIMES = {"raw.dead_letters": 90, "features.player_window": 400}
-"""For how many days rows are kept that grow old: letters nobody sent again, windows that events tell anew."""
+ARRIVED = ("log_time", "kafka_time", "first_seen", "checked_at", "as_of")
+"""Columns that say when a row came, the first of them that a table has."""
+LIFETIMES = {"raw.dead_letters": 90, "raw.feed_snapshots": 90, "features.player_window": 400}
+"""For how many days rows are kept that grow old.
+
+Letters that nobody sent again, answers of feeds whose events are kept, windows that events tell anew.
+"""
 
 _PRIMITIVES: dict[str, Callable[[], IcebergType]] = {
     "string": StringType,
@@ -198,6 +205,7 @@ TABLES = (
             ("raw.match_summaries", "match-summaries", "event_time", ("match_id",)),
             ("raw.player_games", "player-games", "event_time", ("player_id", "event_time")),
             ("raw.dead_letters", "dead-letters", "first_seen", ("source_topic", "source_offset")),
+            ("raw.feed_snapshots", "feed-snapshots", "received_at", ("url", "received_at")),
             ("features.match_state", "match-features", "event_time", ("match_id", "event_time")),
             ("features.player_window", "player-performance", "event_time", ("player_id", "event_time")),
             ("features.player_form", "player-stats", "event_time", ("player_id", "event_time")),
@@ -206,6 +214,7 @@ TABLES = (
             ("features.champion_meta", "champion-meta", "event_time", ("champion", "event_time")),
             ("features.match_context", "match-context", "event_time", ("match_id", "event_time")),
             ("predictions.predictions", "predictions", "event_time", ("match_id", "game_time_ms")),
+            ("models.updates", "model-updates", "created_at", ("model_name", "created_at")),
         )
     ),
     TableSpec(
@@ -230,7 +239,10 @@ TABLES = (
             ("series", ("pair", "started")),
         )
     ),
+    TableSpec(ARTEFACTS, sort=("model_name", "model_version")),
+    TableSpec(DEFINITIONS, sort=("model_name", "model_version", "place")),
     TableSpec(AUDITS, partition=(("month", "event_time"),), sort=("table_name", "event_time")),
+    TableSpec(ERASURES, sort=("requested_at",)),
 )
 
 

@@ -45,9 +45,15 @@ def poll_(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Follow a live feed until its match is over, and send what is new to live-matches."""
+    """Follow a live feed until its match is over, and send what is new to live-matches.
+
+    Each answer goes to feed-snapshots as it was told, and from there to raw.feed_snapshots.
+    """
+    from streams.client import Producer
     from streams.sources.poller import Polled, client, poll
     from streams.sources.recorded import feed
+    from streams.sources.snapshots import Snapshots
+    from streams.topics import FEED_SNAPSHOTS
 
     reader = feed(feed_name, match_id, league)
     stop = threading.Event()
@@ -56,6 +62,10 @@ def poll_(
     with ExitStack() as stack:
         http = stack.enter_context(client(url, trust_loopback=trust_loopback, headers=_headers(header)))
         send = stack.enter_context(event_target(out_file, append=True))
+        kept = None
+        if out_file is None:
+            producer = stack.enter_context(Producer(topic=FEED_SNAPSHOTS))
+            kept = Snapshots(feed_name, url, producer.send)
         status = stack.enter_context(err.status(f"waiting for {feed_name}"))
         if timer is not None:
             timer.daemon = True
@@ -71,6 +81,7 @@ def poll_(
                 stop=stop,
                 patience=patience,
                 polled=polled,
+                snapshots=kept,
                 on_poll=lambda p: status.update(
                     f"{feed_name}: {p.polls} polls, {p.events} events, {p.failures} failures"
                 ),

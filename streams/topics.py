@@ -28,13 +28,14 @@ from streams.schemas import all_schemas
 
 KIND = "topic"
 DEAD_LETTERS = "dead-letters"
+FEED_SNAPSHOTS = "feed-snapshots"
 MODEL_UPDATES = "model-updates"
 PREDICTION_REQUESTS = "prediction-requests"
 
 _TIMEOUT = 10.0
 _HOUR_MS = 3_600_000
-# A dead letter carries a whole record (up to Kafka's 1 MiB) and what is said about it.
-_DEAD_LETTER_BYTES = 2 * 1024 * 1024
+# A dead letter carries a whole record (up to Kafka's 1 MiB) and what is said about it; a snapshot an answer.
+_LARGE_BYTES = 2 * 1024 * 1024
 
 _T = TypeVar("_T")
 
@@ -66,7 +67,8 @@ def specs(settings: Settings, topics: Iterable[str] | None = None) -> list[Topic
         "message.timestamp.type": "LogAppendTime",
     }
     own = {
-        DEAD_LETTERS: {"max.message.bytes": str(_DEAD_LETTER_BYTES)},
+        DEAD_LETTERS: {"max.message.bytes": str(_LARGE_BYTES)},
+        FEED_SNAPSHOTS: {"max.message.bytes": str(_LARGE_BYTES)},
         # The only memory of which model version answers.
         MODEL_UPDATES: {"retention.ms": "-1"},
         # The broker packs anew what came otherwise: Faust's consumer reads gzip wherever it runs.

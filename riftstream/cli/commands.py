@@ -16,7 +16,9 @@ from riftstream.cli import (
     demo,
     deploy,
     erase,
+    keep,
     lineage,
+    model_tables,
     plan,
     predict,
     quality,
@@ -40,7 +42,8 @@ def register(app: typer.Typer) -> None:
     app.command("up")(_up)
     app.command("down")(_down)
     app.command("status")(_status)
-    erase.register(lake)
+    for part in (erase, keep, model_tables):
+        part.register(lake)
     for part in (plan, watch, predict, replay_prediction, chart, demo, reference):
         part.register(app)
     for part in (lineage, training, check, quality):

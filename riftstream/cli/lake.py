@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -133,10 +132,6 @@ def _etl(
         datetime | None, typer.Option("--to", formats=_DAY, help="Only those before this event time, UTC.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make all matches anew.")] = False,
-    every: Annotated[
-        float | None,
-        typer.Option("--every", min=1, help="Go on, once in so many minutes, until stopped."),
-    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Fill the processed tables from raw.match_events: what came since the last run, audited, then published.
@@ -145,27 +140,14 @@ def _etl(
 
     Example: rift lake etl
     """
-    from pyiceberg.exceptions import RESTError
-
     from riftstream.cli.etl import etl
 
     if full and (since or until):
         raise RiftError("--full takes no range.", "Leave out --from and --to.")
     _log_to_stderr()
-    while True:
-        begin = time.monotonic()
-        try:
-            with err.status("looking what came") as status:
-                ran = etl(since=since, until=until, full=full, tell=status.update)
-            _show_run(ran, json)
-        except (RiftError, RESTError, OSError) as error:
-            # A store that is away for a moment, or rows that do not pass, are no reason to give up.
-            if every is None:
-                raise
-            err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        if every is None:
-            return
-        time.sleep(max(0.0, every * 60 - (time.monotonic() - begin)))
+    with err.status("looking what came") as status:
+        ran = etl(since=since, until=until, full=full, tell=status.update)
+    _show_run(ran, json)
 
 
 def _show_run(ran: Ran, json: bool) -> None:
@@ -187,7 +169,9 @@ def _show_run(ran: Ran, json: bool) -> None:
 
 
 def _audit(
-    name: _Name,
+    name: Annotated[
+        str | None, typer.Argument(help="The table: NAMESPACE.TABLE; by default what streams fill.")
+    ] = None,
     where: Annotated[
         str, typer.Option("--where", help="Only these rows, for example \"league = 'LCK'\".")
     ] = "",
@@ -196,7 +180,9 @@ def _audit(
 ) -> None:
     """Audit a table as it is: its suite of Great Expectations. The exit code is 1 where it does not pass.
 
-    What must agree with the log is audited by `rift lake etl`, which knows what its rows are made of.
+    Without a name all tables are audited that no run of `rift lake etl` writes and that changed since their
+    last audit, each with the rows that came since; the platform does so once an hour. What must agree with
+    the log is audited by `rift lake etl`, which knows what its rows are made of.
 
     Example: rift lake audit predictions.prediction_outcomes
     """
@@ -208,28 +194,43 @@ def _audit(
 
     from lakehouse import audit
     from lakehouse.catalog import connect
+    from lakehouse.publish import MAIN
 
+    if name is None and (where or branch != MAIN):
+        raise RiftError("--where and --branch are about one table.", "Name it.")
     _log_to_stderr()
     settings = get_settings()
     catalog = connect(settings)
-    with err.status(f"auditing {name}"):
+    with err.status(f"auditing {name or 'what came'}"):
         try:
             rows = parse(where) if where else AlwaysTrue()
         except ParseException as cause:
             raise RiftError(f"--where is no condition: {where}.", "Write it as league = 'LCK'.") from cause
-        [done] = audit.audit(catalog, settings, str(uuid4()), {name: rows}, branch=branch)
-        audit.record(catalog, [done], published=False)
+        wanted = {name: rows} if name else audit.due(catalog, _streamed())
+        done = audit.audit(catalog, settings, str(uuid4()), wanted, branch=branch) if wanted else []
+        if done:
+            audit.record(catalog, done, published=False)
     if json:
         print_json(done)
     else:
-        out.print(
-            f"{name}: {done.row_count:,} rows, {done.expectations - done.failed} of {done.expectations} "
-            f"expectations hold. {audit.docs(settings)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if not done.passed:
-        raise audit.AuditError(f"{name} did not pass its audit: {' '.join(done.failures)}")
+        for one in done:
+            held = f"{one.expectations - one.failed} of {one.expectations} expectations hold."
+            out.print(f"{one.table_name}: {one.row_count:,} rows, {held}", highlight=False)
+        where_to_look = f"See {audit.docs(settings)}" if done else "Nothing came since the last audit."
+        out.print(where_to_look, highlight=False, soft_wrap=True)
+    failed = [one for one in done if not one.passed]
+    if failed:
+        names = ", ".join(one.table_name for one in failed)
+        told = " ".join(text for one in failed for text in one.failures)
+        raise audit.AuditError(f"{names} did not pass the audit: {told}")
+
+
+def _streamed() -> list[str]:
+    """Tables that are written without an audit before: all but those of ``rift lake etl``."""
+    from lakehouse.tables import AUDITS, TABLES
+    from riftstream.cli import etl
+
+    return [spec.name for spec in TABLES if spec.name not in (*etl.TABLES, AUDITS)]
 
 
 def _suite(name: _Name, json: JsonFlag = False) -> None:

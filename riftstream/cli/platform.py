@@ -16,8 +16,6 @@ from riftstream.settings import get_settings
 API_PORT = 8090
 ONLINE_STORE = "online-store"
 FEATURE_CHECK = "feature-check"
-ETL_MINUTES = 60
-UPKEEP_MINUTES = 15
 _NICE = 10
 
 
@@ -79,8 +77,8 @@ def start(progress: Progress | None = None, *, work: bool = True) -> list[Change
 def start_applications(progress: Progress | None = None) -> None:
     """Start our applications, or what of them does not run.
 
-    They are the prediction loop, the online store's writer, what answers requests by topic, the lake's ETL
-    and upkeep, and the HTTP API; the check of features where the settings ask for it.
+    They are the prediction loop, the online store's writer, what answers requests by topic, what keeps the
+    lake, and the HTTP API; the check of features where the settings ask for it.
     """
     from models.publish import install
 
@@ -92,7 +90,6 @@ def start_applications(progress: Progress | None = None) -> None:
     stack.up_app("requests", ["rift", "serve", "requests"], progress=tell)
     if get_settings().check_features:
         _start_in_background(FEATURE_CHECK, ["features", "check", "--follow"], tell)
-    _start_in_background("etl", ["lake", "etl", "--every", str(ETL_MINUTES)], tell)
     stack.up_app(
         "api",
         ["rift", "serve", "api", "--port", "{port}"],
@@ -101,7 +98,7 @@ def start_applications(progress: Progress | None = None) -> None:
         settings={"api_url": "http://127.0.0.1:{port}"},
         progress=tell,
     )
-    _start_in_background("lake-upkeep", ["lake", "maintain", "--every", str(UPKEEP_MINUTES)], tell)
+    _start_in_background("lake-upkeep", ["lake", "keep"], tell)
 
 
 def _start_in_background(name: str, command: list[str], tell: Progress) -> None:

@@ -21,6 +21,7 @@ import orjson
 from riftstream.errors import SourceError
 from streams.sources.lolesports import LolEsports
 from streams.sources.recorded import Feed
+from streams.sources.snapshots import Snapshots
 
 Event = dict[str, Any]
 
@@ -106,6 +107,7 @@ def poll(
     max_bytes: int = MAX_BYTES,
     on_poll: Callable[[Polled], None] | None = None,
     polled: Polled | None = None,
+    snapshots: Snapshots | None = None,
 ) -> Polled:
     """Ask a feed again and again until its match is over, and send the events that are new.
 
@@ -121,6 +123,7 @@ def poll(
         max_bytes: Longest answer that is read (bytes, unpacked).
         on_poll: Called after each question.
         polled: Counts to go on with.
+        snapshots: Keeps each answer as it was told, usable or not.
 
     Raises:
         SourceError: No usable answer for longer than ``patience``; or what ``send`` raises.
@@ -135,7 +138,7 @@ def poll(
             parameters = feed.parameters(datetime.now(UTC))
         if parameters is not None:
             polled.polls += 1
-            reason = _ask(url, parameters, feed, send, http, max_bytes, polled)
+            reason = _ask(url, parameters, feed, send, http, max_bytes, polled, snapshots)
             if reason is None:
                 last_good = time.monotonic()
                 failures_in_a_row = 0
@@ -161,6 +164,7 @@ def _ask(
     http: httpx.Client,
     max_bytes: int,
     polled: Polled,
+    snapshots: Snapshots | None,
 ) -> str | None:
     """One question; why it failed, or None."""
     try:
@@ -175,15 +179,23 @@ def _ask(
                 body += part
                 if len(body) > max_bytes:
                     return f"an answer longer than {max_bytes} bytes"
-        received = int(time.time() * 1000)
-        events = feed.read(orjson.loads(bytes(body)), received)
     except (httpx.HTTPError, httpx.InvalidURL) as cause:
         return f"{type(cause).__name__}: {cause}"
-    except orjson.JSONDecodeError as cause:
-        return f"not JSON: {cause}"
-    except SourceError as cause:
-        return cause.message.rstrip(".")
+    received = int(time.time() * 1000)
+    events, refused = _read(feed, bytes(body), received)
+    if snapshots is not None:
+        snapshots.keep(bytes(body), received, parameters, events, refused)
     for event in events:
         send(event)
         polled.events += 1
-    return None
+    return refused
+
+
+def _read(feed: Feed, body: bytes, received: int) -> tuple[list[Event], str | None]:
+    """The events of an answer, or why there are none."""
+    try:
+        return feed.read(orjson.loads(body), received), None
+    except orjson.JSONDecodeError as cause:
+        return [], f"not JSON: {cause}"
+    except SourceError as cause:
+        return [], cause.message.rstrip(".")

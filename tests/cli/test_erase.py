@@ -19,8 +19,8 @@ from features import forget
 from features.layout import KeyMaker
 from features.views import find_view
 from lakehouse.catalog import connect
-from lakehouse.erasure import RECORDS
 from lakehouse.sql import table_names
+from lakehouse.tables import ERASURES
 from riftstream.cli import gather
 from riftstream.errors import RiftError
 from riftstream.settings import Settings, get_settings
@@ -76,7 +76,7 @@ def test_a_person_is_exported_and_erased_everywhere(settings: Settings, tmp_path
     assert done["online_keys_deleted"] == 1
     assert not client.exists(key(gone.encode()))
     assert client.exists(key(stays.encode()))
-    records = connect(settings).load_table(RECORDS).scan().to_arrow().to_pylist()
+    records = connect(settings).load_table(ERASURES).scan().to_arrow().to_pylist()
     [record] = [one for one in records if one["erasure_id"] == done["erasure_id"]]
     assert record["complete"] and gone not in json.dumps(record, default=str)
     again = json.loads(rift("lake", "erase", "--player", gone, "--yes", "--json"))

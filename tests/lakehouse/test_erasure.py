@@ -184,7 +184,7 @@ def test_the_record_tells_what_was_done_and_no_name(catalog: Catalog) -> None:
     begun = erasure.begin(GONE, timedelta(days=7), NOON)
     begun.tables.extend(erasure.erase(catalog, GONE))
     erasure.record(catalog, begun)
-    [row] = catalog.load_table(erasure.RECORDS).scan().to_arrow().to_pylist()
+    [row] = catalog.load_table(tables.ERASURES).scan().to_arrow().to_pylist()
     assert (row["complete"], row["rows_removed"], row["rows_altered"]) == (True, 4, 5)
     assert row["topics_clear_at"] == NOON + timedelta(days=7)
     assert GONE not in json.dumps(row, default=str)

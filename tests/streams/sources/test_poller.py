@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import itertools
 import json
 import ssl
 import threading
@@ -24,6 +26,7 @@ from streams.sources import sample
 from streams.sources.live_client import LiveClient
 from streams.sources.lolesports import LolEsports
 from streams.sources.poller import Polled, client, is_loopback, poll
+from streams.sources.snapshots import MAX_BODY, Snapshots
 from tests.streams.sources.feeds import all_game_data, window
 
 Event = dict[str, Any]
@@ -125,6 +128,42 @@ def test_an_answer_without_end_is_cut_off() -> None:
     with serving(answer) as url:
         polled, _ = followed(url, max_bytes=1_000_000)
     assert polled.reasons == ["an answer longer than 1000000 bytes"]
+
+
+def test_every_answer_is_kept_as_told_and_one_that_says_the_same_is_not_kept_again() -> None:
+    told: list[bytes] = []
+
+    def answer(number: int, parameters: Any) -> tuple[int, bytes]:
+        status, body = (
+            (200, b"not json") if number == 1 else (503, b"") if number == 2 else game(number // 2, 0)
+        )
+        told.append(body)
+        return status, body
+
+    kept: list[dict[str, Any]] = []
+    with serving(answer) as url:
+        secret = url.replace("http://", "http://me:secret@") + "?key=secret"
+        polled, events = followed(url, snapshots=Snapshots("live-client", secret, kept.append))
+    usable = [body for body in told if body]
+    different = [body for last, body in itertools.pairwise([b"", *usable]) if body != last]
+    assert len(different) < len(usable), "the feed repeats itself"
+    assert [row["body"] for row in kept] == different
+    for row in kept:
+        assert row["body_sha256"] == hashlib.sha256(row["body"]).hexdigest()
+        assert row["url"] == url
+    assert [row["refused"] is not None for row in kept] == [body == b"not json" for body in different]
+    assert sum(row["events"] for row in kept) == len(events) == polled.events
+    assert {row["match_id"] for row in kept} == {events[0]["match_id"]}
+    assert len({row["snapshot_id"] for row in kept}) == len(kept)
+
+
+def test_of_an_answer_that_is_too_long_length_and_hash_are_kept() -> None:
+    kept: list[dict[str, Any]] = []
+    snapshots = Snapshots("lolesports", "https://feed.example.org/window/1", kept.append)
+    snapshots.keep(b" " * (MAX_BODY + 1), 0, {"startingTime": "x"}, [], "not JSON")
+    [row] = kept
+    assert (row["body"], row["body_bytes"]) == (None, MAX_BODY + 1)
+    assert json.loads(row["parameters"]) == {"startingTime": "x"}
 
 
 def test_patience_ends_with_an_error_that_says_why() -> None:
