@@ -8,7 +8,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import EqualTo
 
 from bench.load import LIVE_MATCHES, live_load, paced
 from bench.platform import running_platform
@@ -42,6 +44,8 @@ LAYOUTS = (
     ("day, league", (("day", "event_time"), ("identity", "league"))),
     ("month, league", (("month", "event_time"), ("identity", "league"))),
     ("month", (("month", "event_time"),)),
+    ("month, player bucket", (("month", "event_time"), ("bucket[16]", "player_id"))),
+    ("player bucket", (("bucket[16]", "player_id"),)),
 )
 CODECS = ("uncompressed", "snappy", "zstd")
 SCANS = 5
@@ -184,7 +188,7 @@ def audit_cost(settings: Settings, matches: list[list[Record]]) -> dict[str, Any
 
 
 def layouts(settings: Settings, matches: list[list[Record]]) -> list[dict[str, Any]]:
-    """Files, bytes, seconds to write and to read all, of player rows that lie in several ways."""
+    """Files, bytes, seconds to write, to read all and one player, of player rows that lie in several ways."""
     rows = pa.Table.from_pylist(list(_player_rows(matches)))
     found = []
     with _own_lake(settings) as own:
@@ -213,20 +217,35 @@ def _lay(catalog: Catalog, spec: TableSpec, codec: str, rows: pa.Table) -> dict[
     table.append(fitted)
     written = time.perf_counter() - begin
     tasks = list(table.scan().plan_files())
-    times = []
-    for _ in range(SCANS):
-        begin = time.perf_counter()
-        read = table.scan().to_arrow().num_rows
-        times.append(time.perf_counter() - begin)
-    if read != rows.num_rows:
-        raise RiftError(f"{read} of {rows.num_rows} rows came back.")
+    counts = Counter(rows["player_id"].to_pylist())
+    player, games = counts.most_common(1)[0]
+    scan_s = _timed(lambda: table.scan().to_arrow().num_rows, rows.num_rows)
+    one = EqualTo("player_id", player)  # type: ignore[call-arg, misc]
+    player_s = _timed(lambda: table.scan(row_filter=one).to_arrow().num_rows, games)
     return {
-        "rows": read,
+        "rows": rows.num_rows,
         "files": len(tasks),
         "bytes": sum(task.file.file_size_in_bytes for task in tasks),
         "write_s": written,
-        "scan_s": statistics.median(times),
+        "scan_s": scan_s,
+        "player_s": player_s,
     }
+
+
+def _timed(read: Callable[[], int], expected: int) -> float:
+    """The median seconds of some reads.
+
+    Raises:
+        RiftError: Another number of rows came back.
+    """
+    times = []
+    for _ in range(SCANS):
+        begin = time.perf_counter()
+        count = read()
+        times.append(time.perf_counter() - begin)
+        if count != expected:
+            raise RiftError(f"{count} of {expected} rows came back.")
+    return statistics.median(times)
 
 
 def _player_rows(matches: list[list[Record]]) -> Iterator[Record]:
@@ -293,6 +312,7 @@ def run(seconds: float = SECONDS) -> Result:
     for one in laid:
         what = f"{one['files']:,} files, {one['bytes'] / 1e6:.1f} MB, written in {one['write_s']:.1f} s"
         rows.append([f"scan by {one['layout']}, {one['codec']}", f"{one['scan_s']:.2f} s", what])
+        rows.append(["— one player of it", f"{one['player_s']:.2f} s", "the one with the most maps"])
     return save(
         "lake",
         "rift bench lake",

@@ -302,7 +302,7 @@ INSERT INTO lake.`raw`.feed_snapshots (
   log_partition, log_offset, log_time)
 SELECT
   snapshot_id, feed, url, parameters, match_id, TO_TIMESTAMP_LTZ(received_at, 3), body, body_bytes, body_sha256, events,
-  refused, log_partition, log_offset, log_time
+  refused, source_partition, source_offset, kafka_time
 FROM feed_snapshots_rows;
 
 -- Each of them is told once, by whoever decides.
@@ -311,7 +311,7 @@ INSERT INTO lake.`models`.updates (
   data_sha256, metrics, reason, created_at, created_by, log_partition, log_offset, log_time)
 SELECT
   model_name, model_version, action, previous_version, traffic, artefact_uri, artefact_sha256, feature_service,
-  data_sha256, metrics, reason, TO_TIMESTAMP_LTZ(created_at, 3), created_by, log_partition, log_offset, log_time
+  data_sha256, metrics, reason, TO_TIMESTAMP_LTZ(created_at, 3), created_by, source_partition, source_offset, kafka_time
 FROM model_updates
 WHERE decode_error IS NULL;
 

@@ -1,10 +1,19 @@
 -- analytics: tables and materialised views for dashboards, in ClickHouse.
 --
 -- Reads:    predictions.prediction_outcomes, predictions.predictions, processed.player_games, raw.match_events,
---           raw.dead_letters, as of their newest snapshots; {source} stands for the table named above it.
+--           raw.dead_letters; {source} stands for the table named above it, or for the files that came to it.
 -- Writes:   database analytics: accuracy, calibration, player_trends and pipeline_health are what dashboards ask.
--- Promises: Made anew from the lake alone, by `rift lake analytics`. Sums are kept, never means, so that any
---           grouping of them is right.
+-- Promises: Made from the lake alone, by `rift lake analytics`: what came since the last time is added, and where
+--           rows were replaced the tables that they feed are made anew; all of them with --full. Sums are kept, never
+--           means, so that any grouping of them is right.
+
+CREATE TABLE analytics.progress (
+  source String COMMENT 'Table of the lake.',
+  snapshot_id Int64 COMMENT 'Its snapshot up to which it was read.',
+  complete UInt8 COMMENT '0 while it is being read.',
+  at DateTime64(3, 'UTC') DEFAULT now64(3)
+) ENGINE = MergeTree ORDER BY (source, at)
+COMMENT 'How far the tables of the lake were read.';
 
 CREATE TABLE analytics.outcomes (
   prediction_id String,
@@ -13,8 +22,8 @@ CREATE TABLE analytics.outcomes (
   league LowCardinality(String) COMMENT 'League of the match; empty where it is not told.',
   `minute` UInt16 COMMENT 'Minute of the match clock.',
   match_id String,
-  probability Float64 COMMENT 'Probability that blue wins, as it was said.',
-  outcome UInt8 COMMENT '1 where blue won.',
+  probability Float64 COMMENT 'That blue wins, as said; of a player that the count is over its line, given no push.',
+  outcome UInt8 COMMENT '1 where it came true.',
   log_loss Float64 COMMENT 'In nats.'
 ) ENGINE = MergeTree ORDER BY (model_name, model_version, league, `minute`)
 COMMENT 'Predictions with what came of them.';
@@ -60,10 +69,10 @@ COMMENT 'What was said beside how often it came true, by tenths of the probabili
 -- source: predictions.prediction_outcomes
 INSERT INTO analytics.outcomes
 SELECT
-  prediction_id, model_name, model_version, ifNull(league, ''), ifNull(`minute`, 0), match_id, probability, outcome,
-  log_loss
+  prediction_id, model_name, model_version, ifNull(league, ''), ifNull(`minute`, 0), match_id,
+  probability / (1 - ifNull(push, 0)), outcome, log_loss
 FROM {source}
-WHERE probability IS NOT NULL AND outcome IS NOT NULL;
+WHERE probability IS NOT NULL AND outcome IS NOT NULL AND ifNull(push, 0) < 1;
 
 CREATE TABLE analytics.player_games (
   player_id String,

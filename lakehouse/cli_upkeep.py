@@ -24,7 +24,7 @@ Tables = Annotated[
 
 def register(lake: typer.Typer) -> None:
     """Add these commands to ``rift lake``."""
-    for command in (_maintain, _settle, _snapshots, _analytics, _backup, _restore):
+    for command in (_maintain, _settle, _snapshots, _analytics, _dashboard, _backup, _restore):
         lake.command(command.__name__.lstrip("_"))(command)
 
 
@@ -168,26 +168,54 @@ def _snapshots(
     out.print(shown)
 
 
-def _analytics(json: JsonFlag = False) -> None:
-    """Make ClickHouse's tables for dashboards anew from the lake: accuracy, player trends, pipeline health.
+def _analytics(
+    full: Annotated[bool, typer.Option("--full", help="Drop all of them and make them anew.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Feed ClickHouse's tables for dashboards from the lake: accuracy, player trends, pipeline health.
 
-    They are in the database analytics, embedded here or on the server of RIFT_CLICKHOUSE_URL; ask them by
-    `rift sql --engine clickhouse`. Example: rift lake analytics
+    What came since the last time is added; the platform does so by itself. They are in database analytics,
+    embedded here or on the server of RIFT_CLICKHOUSE_URL; ask them by `rift sql --engine clickhouse`, or see
+    `rift lake dashboard`.
+
+    Example: rift lake analytics --full
     """
     from rich.table import Table
 
     from lakehouse import analytics
 
-    with err.status("making the tables for dashboards") as status:
-        fed = analytics.rebuild(progress=lambda name: status.update(f"reading {name}"))
+    feed = analytics.rebuild if full else analytics.update
+    with err.status("feeding the tables for dashboards") as status:
+        fed = feed(progress=lambda name: status.update(f"reading {name}"))
     if json:
         print_json(fed)
         return
-    table = Table("from the lake", "to ClickHouse", "rows", "seconds", box=None)
+    table = Table("from the lake", "to ClickHouse", "rows", "read", "seconds", box=None)
     for one in fed:
         rows = "no such table yet" if one.rows is None else f"{one.rows:,}"
-        table.add_row(one.source, one.target, rows, f"{one.seconds:.2f}")
+        table.add_row(
+            one.source, one.target, rows, "whole" if one.anew else "new files", f"{one.seconds:.2f}"
+        )
     out.print(table)
+
+
+def _dashboard(
+    file: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("lake.html"),
+    json: JsonFlag = False,
+) -> None:
+    """Draw the tables for dashboards as one page of HTML: accuracy, calibration, players, pipeline.
+
+    Example: rift lake dashboard --out lake.html
+    """
+    from lakehouse import dashboard
+
+    with err.status("drawing"):
+        page = dashboard.page()
+    file.write_text(page)
+    if json:
+        print_json({"file": file, "panels": len(dashboard.PANELS)})
+    else:
+        out.print(f"{file}: {len(dashboard.PANELS)} panels", highlight=False)
 
 
 def _backup(

@@ -127,6 +127,37 @@ def mirror(engine: Client, settings: Settings, database: str, table: Table) -> s
     return name
 
 
+def files(engine: Client, settings: Settings, mirrored: str, table: Table, locations: list[str]) -> str:
+    """Make some files of an Iceberg table readable beside its mirror.
+
+    Args:
+        engine: ClickHouse.
+        settings: Where the files are.
+        mirrored: The table's mirror, which has its columns.
+        table: The table.
+        locations: The files.
+
+    Returns:
+        Their name there.
+    """
+    name = f"{mirrored.removesuffix('`')} files`"
+    engine.command(f"DROP TABLE IF EXISTS {name}")
+    if not locations:
+        engine.command(f"CREATE TABLE {name} AS {mirrored} ENGINE = Memory")
+        return name
+    base = f"{table.location().rstrip('/')}/"
+    inner = ",".join(location.removeprefix(base) for location in locations)
+    pattern = f"{base}{{{inner}}}" if len(locations) > 1 else f"{base}{inner}"
+    # It takes the address for encoded; a partition's name in a path is so already.
+    pattern = pattern.replace("%", "%25")
+    engine.set_client_setting("glob_expansion_max_elements", _MOST_FILES)
+    engine.command(
+        f"CREATE TABLE {name} AS {mirrored} "
+        f"ENGINE = S3({_address(settings, pattern)}, {_keys(settings)}, 'Parquet')"
+    )
+    return name
+
+
 def create_database(engine: Client, name: str, *, memory: bool = True) -> None:
     """Make a database where it is not there; of one in memory no table outlives the process.
 
@@ -159,30 +190,10 @@ def _show(engine: Client, settings: Settings, name: str, table: Table, moment: M
         tasks = list(table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
         if any(task.delete_files for task in tasks):
             raise QueryError(f"{name} has delete files in that snapshot.", "Ask DuckDB, which reads them.")
-        old = f"{_quoted(hidden)}.{_quoted('at ' + table.name()[-1])}"
-        _files(engine, settings, old, source, table, [task.file.file_path for task in tasks])
-        source = old
+        source = files(engine, settings, source, table, [task.file.file_path for task in tasks])
     view = f"{_quoted(namespace)}.{_quoted(table.name()[-1])}"
     condition = f" WHERE {where}" if where else ""
     engine.command(f"CREATE VIEW {view} AS SELECT * FROM {source}{condition}")  # noqa: S608 - our own names
-
-
-def _files(
-    engine: Client, settings: Settings, name: str, like: str, table: Table, locations: list[str]
-) -> None:
-    if not locations:
-        engine.command(f"CREATE TABLE {name} AS {like} ENGINE = Memory")
-        return
-    base = f"{table.location().rstrip('/')}/"
-    inner = ",".join(location.removeprefix(base) for location in locations)
-    pattern = f"{base}{{{inner}}}" if len(locations) > 1 else f"{base}{inner}"
-    # It takes the address for encoded; a partition's name in a path is so already.
-    pattern = pattern.replace("%", "%25")
-    engine.set_client_setting("glob_expansion_max_elements", _MOST_FILES)
-    engine.command(
-        f"CREATE TABLE {name} AS {like} "
-        f"ENGINE = S3({_address(settings, pattern)}, {_keys(settings)}, 'Parquet')"
-    )
 
 
 def _ask(engine: Client, sql: str, names: list[str], settings: dict[str, Any]) -> pa.Table:

@@ -18,7 +18,13 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
-from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform, Transform
+from pyiceberg.transforms import (
+    BucketTransform,
+    DayTransform,
+    IdentityTransform,
+    MonthTransform,
+    Transform,
+)
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -71,6 +77,7 @@ _TRANSFORMS: dict[str, Callable[[], Transform[Any, Any]]] = {
     "day": DayTransform,
     "month": MonthTransform,
     "identity": IdentityTransform,
+    "bucket[16]": lambda: BucketTransform(16),
 }
 # Iceberg table specification, "Schema Evolution": the only type changes that old files can be read through.
 _WIDER = {"int": "long", "float": "double"}
@@ -127,7 +134,7 @@ class TableSpec:
         name: ``namespace.table``.
         topic: Topic whose record gives the columns; empty where ``schemas/lake`` holds the table's own.
         extra: Columns after those of the record.
-        partition: Pairs of transform (``day``, ``month`` or ``identity``) and column.
+        partition: Pairs of transform (``day``, ``month``, ``bucket[16]`` or ``identity``) and column.
         sort: Columns that rewrites sort by, ascending.
         keep_days: For how many days after they came rows are kept; None for ever.
     """
@@ -393,7 +400,7 @@ def _partition_spec(partition: tuple[tuple[str, str], ...], schema: Schema) -> P
             _id(schema, column),
             1000 + place,
             _TRANSFORMS[transform](),
-            column if transform == "identity" else f"{column}_{transform}",
+            column if transform == "identity" else f"{column}_{transform.partition('[')[0]}",
         )
         for place, (transform, column) in enumerate(partition)
     )

@@ -40,9 +40,10 @@ TASKS = (
     Task(("models",), 0, 15),
     Task(("etl",), 5, 60),
     Task(("settle",), 10, 15),
+    Task(("etl", "--days", "2"), 1_440, 1_440),
     Task(("maintain",), 15, 15),
     Task(("audit",), 35, 60),
-    Task(("analytics",), 50, 60),
+    Task(("analytics",), 45, 15),
 )
 """What is done, and how often."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -131,6 +131,9 @@ def _etl(
     until: Annotated[
         datetime | None, typer.Option("--to", formats=_DAY, help="Only those before this event time, UTC.")
     ] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, help="Make the matches of so many last days anew.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make all matches anew.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -142,8 +145,10 @@ def _etl(
     """
     from riftstream.cli.etl import etl
 
-    if full and (since or until):
-        raise RiftError("--full takes no range.", "Leave out --from and --to.")
+    if full + (days is not None) + bool(since or until) > 1:
+        raise RiftError("--full, --days and --from with --to exclude each other.", "Leave out all but one.")
+    if days is not None:
+        since = datetime.now(UTC) - timedelta(days=days)
     _log_to_stderr()
     with err.status("looking what came") as status:
         ran = etl(since=since, until=until, full=full, tell=status.update)

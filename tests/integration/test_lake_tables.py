@@ -1,18 +1,32 @@
-"""Predictions, their outcomes, quality of models and dead letters on the real platform: in the lake, once."""
+"""What the platform tells is in the lake by itself, once: predictions, outcomes, letters, feeds, models."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pyiceberg.expressions import In
+from typer.testing import CliRunner
 
+from lakehouse import audit, settle
 from lakehouse.catalog import connect
+from lakehouse.tables import ARTEFACTS, DEFINITIONS
+from models.publish import MODELS
+from models.store import committed
+from riftstream.cli import gather
+from riftstream.cli import lake as lake_commands
+from riftstream.errors import StackError
 from riftstream.settings import Settings
 from streams.avro import Record
+from streams.client import Producer
 from streams.sources import sample
-from tests.integration.tools import event, new_match, read_all, send, until
+from tests.integration.tools import event, new_match, now_ms, read_all, send, until, wait_for
+from tests.lakehouse.lake import put
+from tests.streams.sources.test_poller import game, serving
 
 pytestmark = pytest.mark.stack
 
@@ -74,3 +88,167 @@ def test_when_a_match_ends_every_prediction_of_it_has_its_outcome_in_the_lake(st
         return [row["reason"] for row in _in_lake(stack, "raw.dead_letters", {bad})]
 
     until(lambda: letters() == ["unknown_event_type"], "the dead letter in the lake", patience=60)
+
+
+def test_what_a_poller_read_is_in_the_lake_as_it_was_told(stack: Settings) -> None:
+    match = new_match("polled")
+    told: list[bytes] = []
+
+    def answer(number: int, parameters: Any) -> tuple[int, bytes]:
+        status, body = game(number, parameters)
+        told.append(body)
+        return status, body
+
+    with serving(answer) as url:
+        polled = CliRunner().invoke(
+            gather(), ["poll", "live-client", url, "--every", "0.05", "--match", match, "--json"]
+        )
+    assert polled.exit_code == 0, polled.output
+    sent = json.loads(polled.stdout)
+
+    def rows() -> list[dict[str, Any]]:
+        return sorted(_in_lake(stack, "raw.feed_snapshots", {match}), key=lambda row: row["log_offset"])
+
+    until(lambda: len(rows()) >= len(told), "every answer in the lake", patience=60)
+    found = rows()
+    assert [row["body"] for row in found] == told
+    for row in found:
+        assert (row["feed"], row["url"], row["refused"]) == ("live-client", url, None)
+        assert row["body_sha256"] == hashlib.sha256(row["body"]).hexdigest()
+        assert row["body_bytes"] == len(row["body"])
+    assert sum(row["events"] for row in found) == sum(sent["kinds"].values())
+
+
+def test_predictions_of_a_player_get_their_outcome_from_what_the_match_made(stack: Settings) -> None:
+    match, model = new_match("props"), new_match("props-model")
+    played = [
+        one | {"match_id": match, "event_id": f"{match}{one['event_id']}"} for one in sample.matches()[0]
+    ]
+    send(stack, *played)
+    player = next(one["player_id"] for one in played if one["event_type"] == "CHAMPION_KILL")
+    kills = sum(
+        one["player_id"] == player for one in played if one["event_type"] == "CHAMPION_KILL" and one["team"]
+    )
+    base: Record = {
+        "model_name": model,
+        "model_version": "1",
+        "subject_type": "player",
+        "subject_id": player,
+        "match_id": match,
+        "player_id": player,
+        "game_time_ms": 0,
+        "event_time": played[0]["event_time"],
+        "statistic": "kills",
+        "feature_service": "none",
+        "features_sha256": "0",
+        "source_topic": "live-matches",
+        "source_partition": 0,
+        "source_offset": 0,
+        "as_of": now_ms(),
+        "degraded": False,
+        "shadow": False,
+    }
+    asked = {
+        "over": base | {"line": kills - 0.5, "probability": 0.75, "push": 0.0},
+        "under": base | {"line": kills + 0.5, "probability": 0.75, "push": 0.0},
+        "push": base | {"line": float(kills), "probability": 0.5, "push": 0.25},
+        "no line": base | {"line": None, "probability": None, "push": None},
+    }
+    with Producer(stack, topic="predictions") as producer:
+        for name, record in asked.items():
+            producer.send(record | {"prediction_id": f"{model} {name}"})
+
+    def came() -> bool:
+        games = [row["player_id"] for row in _in_lake(stack, "raw.player_games", {match})]
+        said = [row for row in _in_lake(stack, "predictions.predictions", {match}) if row["player_id"]]
+        return player in games and len(said) == len(asked)
+
+    def outcomes() -> dict[str, dict[str, Any]]:
+        rows = _in_lake(stack, "predictions.prediction_outcomes", {match})
+        return {row["prediction_id"]: row for row in rows if row["player_id"] == player}
+
+    def settled() -> bool:
+        try:
+            settle.settle(stack)
+        except StackError:
+            return False  # The platform is at it by itself.
+        return len(outcomes()) == len(asked) - 1
+
+    until(came, "the predictions and the game in the lake", patience=90)
+    until(settled, "outcomes of the predictions", patience=60)
+    found = outcomes()
+    assert {name: found[f"{model} {name}"]["outcome"] for name in ("over", "under", "push")} == {
+        "over": 1,
+        "under": 0,
+        "push": None,
+    }
+    assert {row["value"] for row in found.values()} == {kills}
+    assert found[f"{model} over"]["squared_error"] == pytest.approx(0.0625)
+    quality = wait_for(stack, "model-quality", lambda row: row["model_name"] == model, count=2)
+    overall = next(row for row in quality if row["minute"] == -1 and row["league"] is None)
+    assert (overall["predictions"], overall["brier"]) == (2, pytest.approx((0.0625 + 0.5625) / 2))
+    kept = [
+        row
+        for row in connect(stack).load_table("predictions.model_quality").scan().to_arrow().to_pylist()
+        if row["model_name"] == model
+    ]
+    assert {(row["league"], row["minute"]) for row in kept} >= {(None, -1), (None, 0)}
+
+
+def test_models_and_what_was_decided_about_them_are_in_the_lake_by_themselves(stack: Settings) -> None:
+    model = new_match("model")
+    update: Record = {"model_name": model, "model_version": "1", "action": "retire", "created_at": now_ms()}
+    with Producer(stack, topic="model-updates") as producer:
+        producer.send(update)
+    catalog = connect(stack)
+
+    def updates() -> list[str]:
+        rows = catalog.load_table("models.updates").scan(selected_fields=("model_name", "action")).to_arrow()
+        return [row["action"] for row in rows.to_pylist() if row["model_name"] == model]
+
+    until(lambda: updates() == ["retire"], "the update in the lake", patience=60)
+    cards = {card.sha256: card for name in MODELS if (card := committed(name))}
+
+    def artefacts() -> set[str]:
+        rows = catalog.load_table(ARTEFACTS).scan(selected_fields=("artefact_sha256",)).to_arrow()
+        return set(rows["artefact_sha256"].to_pylist())
+
+    until(lambda: artefacts() >= set(cards), "the platform's own record of its models", patience=90)
+    read = Counter(catalog.load_table(DEFINITIONS).scan().to_arrow()["artefact_sha256"].to_pylist())
+    assert all(read[sha256] == len(card.features) for sha256, card in cards.items())
+
+
+def test_a_table_of_the_streams_that_does_not_pass_raises_an_alert(
+    stack: Settings, new_lake: Callable[[], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, model = new_lake(), new_match("spoilt")
+    catalog = connect(own)
+    good = {
+        "model_name": model,
+        "model_version": "1",
+        "minute": -1,
+        "matches": 1,
+        "predictions": 1,
+        "brier": 0.25,
+        "log_loss": 0.7,
+        "ece": 0.1,
+        "event_time": now_ms(),
+        "game_time_ms": 0,
+        "source_partition": 0,
+        "source_offset": 1,
+    }
+    monkeypatch.setattr(lake_commands, "get_settings", lambda: own)
+
+    def audited() -> Any:
+        return CliRunner().invoke(gather(), ["lake", "audit", "--json"])
+
+    put(catalog, "predictions.model_quality", [good])
+    first = audited()
+    assert [one["table_name"] for one in json.loads(first.stdout)] == ["predictions.model_quality"]
+    assert json.loads(audited().stdout) == [], "nothing came since"
+    put(catalog, "predictions.model_quality", [good | {"brier": 7.0, "source_offset": 2}])
+    assert isinstance(audited().exception, audit.AuditError)
+    run_id = audit.last(catalog)["predictions.model_quality"]["run_id"]
+    [alert] = wait_for(stack, "alerts", lambda row: row["alert_id"].endswith(run_id))
+    assert (alert["kind"], alert["subject"]) == ("audit_failed", "predictions.model_quality")
+    assert "brier" in alert["detail"]

@@ -12,9 +12,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from pyiceberg.catalog import Catalog
+from typer.testing import CliRunner
 
-from lakehouse import analytics, clickhouse, sql
+from lakehouse import analytics, clickhouse, dashboard, sql
 from lakehouse.sql import Moment
+from riftstream.cli import gather
 from riftstream.settings import get_settings
 from streams.sources import sample
 from tests.lakehouse import lake
@@ -176,6 +178,30 @@ def test_clickhouse_of_the_page_runs_on_the_tables_for_dashboards(catalog: Catal
     assert sum(row["predictions"] for row in found[0]) == said
     events = [(row["kind"], row["records"]) for row in found[2] if row["part"] == "events"]
     assert events == [("lol-pro", sum(map(len, sample.matches())))]
+
+
+def test_the_dashboard_shows_what_the_tables_hold_and_needs_nothing_else(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    analytics.update(get_settings())
+    file = tmp_path / "lake.html"
+    assert CliRunner().invoke(gather(), ["lake", "dashboard", "--out", str(file)]).exit_code == 0
+    text = file.read_text()
+    assert text.count("<section") == len(dashboard.PANELS)
+    drawn = [panel for panel in dashboard.PANELS if panel.draw]
+    assert text.count('<svg role="img"') == len(drawn)
+    assert "Nothing yet" not in text
+    addresses = re.findall(r"(?:src|href)=\"([^\"]*)\"", re.sub(r"xlink:href", "href", text))
+    assert all(one.startswith("#") for one in addresses), "nothing is fetched from elsewhere"
+    said = lake.outcomes([lake.log(match, n) for n, match in enumerate(sample.matches())])
+    brier = sum(one["squared_error"] for one in said) / len(said)
+    assert f"<td>win_probability</td><td>{said[0]['model_version']}</td><td>{len(said):,}</td>" in text
+    assert f"<td>{brier:.4f}</td>" in text
+    for player in sql.query_in(
+        catalog,
+        "SELECT player_id FROM processed.player_games GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3",
+    )["player_id"].to_pylist():
+        assert player in text
 
 
 def test_the_notebook_runs_and_draws(catalog: Catalog) -> None:

@@ -181,7 +181,38 @@ def test_dashboards_tables_are_made_anew_and_add_up(settings: Settings, catalog:
             f"SELECT count() AS n FROM analytics.outcomes AS a JOIN {OUTCOMES} AS b USING (prediction_id)"
         )
         assert clickhouse.query_in(catalog, settings, joined)["n"].to_pylist()[0] >= 40
-        assert rift("lake", "analytics").exit_code == 0
+        assert rift("lake", "analytics", "--full").exit_code == 0
+
+        # What comes later is added, once; where rows were replaced all of them are read again.
+        def count() -> int:
+            ask = f"SELECT sum(said) AS n FROM analytics.accuracy WHERE model_name = '{model}'"
+            return int(clickhouse.query_in(catalog, settings, ask)["n"].to_pylist()[0])
+
+        def fed_again() -> analytics.Fed:
+            return next(one for one in analytics.update(settings) if one.source == OUTCOMES)
+
+        more = [row | {"prediction_id": f"later {row['prediction_id']}"} for row in outcomes(model)]
+        put(catalog, OUTCOMES, more[:10])
+        put(catalog, OUTCOMES, more[10:])
+        later = fed_again()
+        assert not later.anew
+        assert (later.rows or 0) >= 40
+        assert count() == 80
+        assert not fed_again().anew
+        assert count() == 80
+        catalog.load_table(OUTCOMES).delete(f"prediction_id = 'later {model}-0'")
+        assert fed_again().anew
+        assert count() == 79
+        with clickhouse.client(settings, persistent=True) as engine:
+            # As a feed leaves it that was stopped in between.
+            columns = "source, snapshot_id, complete, at"
+            engine.command(
+                f"INSERT INTO analytics.progress ({columns}) "
+                "SELECT source, snapshot_id, 0, now64(3) + 1 FROM analytics.progress "
+                f"WHERE source = '{OUTCOMES}'"
+            )
+        assert fed_again().anew
+        assert count() == 79
     finally:
         catalog.load_table(OUTCOMES).delete(f"model_name = '{model}'")
 
