@@ -192,6 +192,7 @@ def _outcomes() -> Iterator[pa.Table]:
                 "minute": pa.array(minute.astype(np.int32)),
                 "probability": pa.array(probability),
                 "outcome": pa.array(outcome),
+                "push": pa.nulls(count, pa.float64()),
                 "log_loss": pa.array(-np.log(np.where(outcome == 1, probability, 1 - probability))),
             }
         )

@@ -7,6 +7,7 @@ through clickhouse-connect, and both read the Parquet files of the Iceberg table
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ _ICEBERG = "iceberg"
 _OUTSIDE = re.compile(r"\binto\s+outfile\b|;\s*\S", re.IGNORECASE)
 _ASKS = re.compile(r"\s*\(*\s*(select|with|explain|describe|show)\b", re.IGNORECASE)
 _MOST_FILES = 100_000
+_PATIENCE_S = 20.0
 
 
 def folder(settings: Settings) -> Path:
@@ -60,7 +62,7 @@ def client(settings: Settings, *, persistent: bool) -> Iterator[Client]:
             opened = get_client(dsn=url)
         elif persistent:
             folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
-            opened = get_client(interface="chdb", path=str(folder(settings)))
+            opened = _opened(folder(settings))
         else:
             opened = get_client(interface="chdb")
     except ClickHouseError as cause:
@@ -70,6 +72,18 @@ def client(settings: Settings, *, persistent: bool) -> Iterator[Client]:
         yield opened
     finally:
         opened.close()
+
+
+def _opened(path: Path) -> Client:
+    """The embedded ClickHouse in a folder; one that another process has open is waited for, for a while."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return get_client(interface="chdb", path=str(path))
+        except ClickHouseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def query(sql: str, settings: Settings | None = None, moment: Moment = NOW) -> pa.Table:

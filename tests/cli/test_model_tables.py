@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_versions_that_came_with_the_code_or_were_published_are_kept_once(
     assert sorted(record_models(settings)) == sorted(f"{c.name} {c.version}" for c in cards.values() if c)
     card = cards["win_probability"]
     assert card is not None
-    update = {
+    update: dict[str, Any] = {
         "model_name": card.name,
         "model_version": "7",
         "artefact_uri": put(card, "7", settings),

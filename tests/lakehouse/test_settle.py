@@ -12,7 +12,7 @@ import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 
-from lakehouse import settle, tables
+from lakehouse import commits, settle, tables
 from models import metrics
 from tests.lakehouse.lake import put
 
@@ -127,7 +127,7 @@ def test_what_is_settled_is_not_settled_again(catalog: Catalog) -> None:
     put(catalog, SAID, [said(1), said(2, subject_type="match", subject_id="m1", match_id="m1")])
     rows = settle.outcomes(catalog)
     assert rows.num_rows == 1
-    settle.append(catalog, settle.OUTCOMES, rows)
+    commits.append(catalog, settle.OUTCOMES, rows)
     assert settle.outcomes(catalog).num_rows == 0
 
 
@@ -149,7 +149,7 @@ def test_quality_is_that_of_the_newest_matches(catalog: Catalog) -> None:
     ]
     put(catalog, SAID, rows)
     settled = settle.outcomes(catalog)
-    settle.append(catalog, settle.OUTCOMES, settled)
+    commits.append(catalog, settle.OUTCOMES, settled)
     told = settle.quality(catalog, settled).to_pylist()
     everything = settled.to_pylist()
     scopes = {(row["model_version"], row["league"], row["minute"]) for row in told}
