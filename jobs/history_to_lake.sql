@@ -391,11 +391,12 @@ CROSS JOIN UNNEST(o.predictions) AS p (
 INSERT INTO lake.predictions.prediction_outcomes (
   prediction_id, model_name, model_version, match_id, league, event_time, game_time_ms, `minute`, probability, winner,
   outcome, squared_error, log_loss, ended, source_partition, source_offset, subject_type, player_id, statistic, line,
-  push, `value`)
+  push, `value`, settled_at)
 SELECT
   prediction_id, model_name, model_version, match_id, league, TO_TIMESTAMP_LTZ(event_time, 3), game_time_ms, `minute`,
   probability, winner, outcome, squared_error, log_loss, TO_TIMESTAMP_LTZ(ended, 3), source_partition, source_offset,
-  'match', CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE), CAST(NULL AS BIGINT)
+  'match', CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE), CAST(NULL AS BIGINT),
+  CURRENT_TIMESTAMP
 FROM prediction_outcomes_rows;
 
 -- A match counts once for its league and once for all.

@@ -38,6 +38,7 @@ from pyiceberg.table.snapshots import Operation, Snapshot
 from infra.locks import file_lock
 from lakehouse.commits import append
 from lakehouse.publish import MAIN
+from lakehouse.sql import rows as lake_rows
 from lakehouse.sql import table_names
 from lakehouse.tables import ARRIVED, AUDITS, load, spec
 from riftstream.errors import RiftError
@@ -355,10 +356,11 @@ def _engine(
         engine.execute("SET TimeZone = 'UTC'")
         for name in table_names(catalog):
             if name in text:
-                namespace, _, table = name.rpartition(".")
-                engine.register(f"lake.{name}", _rows(catalog, name, branch, AlwaysTrue()))
+                namespace, _, short = name.rpartition(".")
+                table = load(catalog, name)
+                engine.register(f"lake.{name}", lake_rows(table, table.snapshot_by_name(branch)))
                 engine.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
-                engine.execute(f'CREATE VIEW "{namespace}"."{table}" AS SELECT * FROM "lake.{name}"')  # noqa: S608
+                engine.execute(f'CREATE VIEW "{namespace}"."{short}" AS SELECT * FROM "lake.{name}"')  # noqa: S608
         if source is not None:
             engine.register("source_rows", source)
             engine.execute((FOLDER / "source.sql").read_text().replace("{events}", "source_rows"))
@@ -376,7 +378,7 @@ def _queries(one: Suite) -> list[str]:
 
 
 def _rows(
-    catalog: Catalog, name: str, branch: str, rows: BooleanExpression, columns: tuple[str, ...] = ("*",)
+    catalog: Catalog, name: str, branch: str, rows: BooleanExpression, columns: tuple[str, ...]
 ) -> pa.Table:
     table = load(catalog, name)
     scan = table.scan(row_filter=rows, selected_fields=columns)

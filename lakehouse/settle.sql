@@ -56,5 +56,5 @@ SELECT
   power(fair - outcome, 2) AS squared_error,
   -ln(least(greatest(CASE outcome WHEN 1 THEN fair WHEN 0 THEN 1 - fair END, 1e-7), 1 - 1e-7)) AS log_loss,
   g.event_time AS ended, g.source_partition, g.source_offset, 'player' AS subject_type, a.subject_id AS player_id,
-  a.statistic, a.line, a.push, came AS "value"
+  a.statistic, a.line, a.push, came AS "value", now() AS settled_at
 FROM judged

@@ -56,7 +56,7 @@ PROCESSED = (("month", "event_time"), ("identity", "league"))
 """How the processed tables are partitioned; see docs/decisions/0086."""
 KEEP_DAYS = "riftstream.keep-days"
 """Table property: for how many days after they came rows are kept. Without it they are kept for ever."""
-ARRIVED = ("log_time", "kafka_time", "first_seen", "checked_at", "as_of")
+ARRIVED = ("log_time", "kafka_time", "first_seen", "checked_at", "settled_at", "as_of")
 """Columns that say when a row came, the first of them that a table has."""
 LIFETIMES = {"raw.dead_letters": 90, "raw.feed_snapshots": 90, "features.player_window": 400}
 """For how many days rows are kept that grow old.
