@@ -116,7 +116,7 @@ def test_what_a_poller_read_is_in_the_lake_as_it_was_told(stack: Settings) -> No
         assert (row["feed"], row["url"], row["refused"]) == ("live-client", url, None)
         assert row["body_sha256"] == hashlib.sha256(row["body"]).hexdigest()
         assert row["body_bytes"] == len(row["body"])
-    assert sum(row["events"] for row in found) == sum(sent["kinds"].values())
+    assert sum(row["events"] for row in found) == sent["events"] > 0
 
 
 def test_predictions_of_a_player_get_their_outcome_from_what_the_match_made(stack: Settings) -> None:
