@@ -116,7 +116,7 @@ def _real_matches(count: int) -> list[list[Record]]:
     if folder is None:
         raise RiftError("This benchmark needs real matches.", "Set RIFT_DATA.")
     found = [list(match) for match in LolPro(folder).matches()]
-    return [found[place * len(found) // count] for place in range(min(count, len(found)))]
+    return _spread(found, min(count, len(found)))
 
 
 def _fill(catalog: Catalog, matches: list[list[Record]]) -> int:

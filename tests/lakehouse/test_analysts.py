@@ -211,7 +211,7 @@ def test_the_notebook_runs_and_draws(catalog: Catalog) -> None:
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) == len([o for o in saved if "image/png" in o.get("data", {})]) == 4
+    assert len(pictures) == len([o for o in saved if "image/png" in o.get("data", {})]) == 3
     first = next(output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {}))
     assert f"<td>{len(sample.matches())}</td>" in first
     assert f"<td>{sum(map(len, sample.matches()))}</td>" in first
