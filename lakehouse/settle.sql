@@ -1,8 +1,8 @@
 -- settle: what came of predictions about players, in DuckDB's SQL over the lake.
 --
 -- Reads:    predictions.predictions, predictions.prediction_outcomes, raw.player_games
--- Gives:    rows of predictions.prediction_outcomes for predictions that name player, statistic and line, and have no
---           outcome yet.
+-- Gives:    rows of predictions.prediction_outcomes for predictions of one map that name player, statistic and line, and
+--           have no outcome yet.
 -- Promises: A prediction that names a match is settled by the player's game in it. One that does not is about the next
 --           map: it knew the player's form as of its event_time, and the first game that ended after that settles it.
 --           On a line that the count meets nobody wins: such a row has no outcome. What nothing settled within 90 days
@@ -12,7 +12,7 @@ WITH asked AS (
   SELECT *
   FROM predictions.predictions
   WHERE subject_type = 'player' AND statistic IN ('kills', 'deaths', 'assists') AND line IS NOT NULL
-    AND probability IS NOT NULL AND as_of >= now() - INTERVAL 90 DAY
+    AND coalesce(maps, 1) = 1 AND probability IS NOT NULL AND as_of >= now() - INTERVAL 90 DAY
     AND prediction_id NOT IN (
       SELECT prediction_id FROM predictions.prediction_outcomes WHERE subject_type = 'player')
 ),

@@ -34,6 +34,7 @@ def catalog(tmp_path: Path) -> Catalog:
 def said(number: int, player: str = "Faker", **more: Any) -> Row:
     """A prediction about a player's next map after noon."""
     base = {
+        "maps": None,
         "prediction_id": f"p{number}",
         "model_name": "player_props",
         "model_version": "1",
@@ -106,6 +107,7 @@ def test_a_count_on_its_line_is_a_push_and_scores_nothing(catalog: Catalog) -> N
         said(3, statistic="deaths", line=4.0, push=0.1, probability=0.9),
         said(4, statistic="assists", line=7.0, push=1.0, probability=0.0),
         said(5, line=None, probability=None),
+        said(6, maps=2),
     ]
     put(catalog, SAID, rows)
     settled = found(catalog)
