@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Annotated, Any
 
 import structlog
@@ -125,6 +125,10 @@ def _check(
     match: Annotated[
         list[str] | None, typer.Option("--match", help="Only this match, ended or not; may be repeated.")
     ] = None,
+    player: Annotated[
+        list[str] | None,
+        typer.Option("--player", help="Only what was said of this player; may be repeated."),
+    ] = None,
     begin: Annotated[
         str | None, typer.Option("--from", help="Matches that ended on this day (UTC, 2017-06-01) or later.")
     ] = None,
@@ -132,30 +136,37 @@ def _check(
     follow: Annotated[
         bool, typer.Option("--follow", help="Check matches as they end, many at a time, until stopped.")
     ] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for predictions of all that was sent.")
+    ] = 0.0,
     json: JsonFlag = False,
 ) -> None:
     """Compare the features that predictions were made of with the same made again from the lakehouse.
 
-    Without --match it takes every match that ended. What differs is told here, by feature, and value by value
-    on the topic feature-mismatches. Exits with 1 where anything differs.
+    Without an option it takes every match that ended, and all that was said of players. What differs is told
+    here, by feature, and value by value on the topic feature-mismatches. Exits with 1 where anything differs.
 
     Example: rift features check --match TRLH1/30030
     """
     settings = get_settings()
     if follow:
-        if match or begin or to:
-            raise RiftError("--follow takes matches as they end.", "Leave --match, --from and --to out.")
+        if match or player or begin or to:
+            raise RiftError("--follow takes matches as they end.", "Leave the other options out.")
         _follow(settings)
         return
     since = day(begin) if begin else None
     until = day(to) + timedelta(days=1) if to else None
-    with err.status("reading which matches ended") as status:
-        matches = match or _ended(settings, since, until)
+    with err.status("waiting for predictions") as status:
+        _caught_up(settings, wait)
+        status.update("reading which matches ended")
+        named = bool(match or player)
+        matches = match or ([] if named else _ended(settings, since, until))
         status.update(f"making the features of {len(matches):,} matches again")
-        report = consistency.check(matches, settings)
+        players = (player or ()) if named or begin or to else None
+        report = consistency.check(matches, settings, players=players)
     if not report.total.vectors:
         raise RiftError(
-            f"No prediction of {'this match' if len(matches) == 1 else 'these matches'} can be checked.",
+            "No prediction of these matches and players can be checked.",
             "; ".join(f"{count:,} left out: {why}" for why, count in report.unchecked.items())
             or "'rift watch --once' lists the matches that have predictions.",
         )
@@ -165,6 +176,22 @@ def _check(
         _show(report)
     if not report.equal:
         raise typer.Exit(1)
+
+
+def _caught_up(settings: Settings, patience: float) -> None:
+    """Wait until all that was sent has its prediction.
+
+    Raises:
+        RiftError: It has not within this many seconds.
+    """
+    deadline = monotonic() + patience
+    while patience and (left := consistency.behind(settings)):
+        if monotonic() > deadline:
+            raise RiftError(
+                f"{left:,} records were still on their way after {patience:.0f} s.",
+                "Wait longer, or see 'rift status' for what does not run.",
+            )
+        sleep(1.0)
 
 
 def _ended(settings: Settings, since: datetime | None, until: datetime | None) -> list[str]:
@@ -190,6 +217,8 @@ def _told(report: Report) -> dict[str, Any]:
     return {
         "equal": report.equal,
         "matches": len(report.matches),
+        "players": len(report.players),
+        "vectors_of_players": sum(count.vectors for count in report.players.values()),
         **asdict(report.total),
         "mismatches": report.by_feature,
         "first": list(first.values()),
@@ -211,10 +240,12 @@ def _show(report: Report) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    of_players = sum(count.vectors for count in report.players.values())
     lines = {
+        f"of these vectors are of {len(report.players):,} players, by the history of their forms": of_players,
         "matches without a prediction": len(report.matches) - checked,
         "events without a prediction": total.not_served,
-        "vectors whose event the lakehouse does not hold": total.not_recomputed,
+        "vectors whose event or forms the lakehouse does not hold": total.not_recomputed,
         "vectors that differ": total.wrong,
         **{f"left out: {why}": count for why, count in report.unchecked.items()},
     }
@@ -226,7 +257,7 @@ def _show(report: Report) -> None:
         return
     table = Table("feature", "values that differ", "first in", "served", "made again", box=None)
     for record in told["first"]:
-        where = f"{record['match_id']} at {record['game_time_ms'] / 60_000:.1f} min"
+        where = record["player_id"] or f"{record['match_id']} at {record['game_time_ms'] / 60_000:.1f} min"
         unknown = "not known" if record["feature"] == consistency.WHOLE else "null"
         values = (record[name] or unknown for name in ("served", "recomputed"))
         count = report.by_feature[record["feature"]]
