@@ -105,7 +105,7 @@ class Service:
     Attributes:
         name: Name of the feature service. A change of its features is a new service with a new name.
         model: Model that reads them.
-        features: ``view:feature``, in the model's order.
+        features: ``view:feature``, in the model's order where they are its input as they are.
         doc: What it is for.
     """
 
@@ -209,6 +209,21 @@ SERVICES = (
             """,
         ),
         "What win_probability reads of a match's state.",
+    ),
+    Service(
+        "player_props_v1",
+        "player_props",
+        (
+            *_of(
+                "player_form",
+                """
+                games form kills_mean deaths_mean assists_mean participation kills_volatility role team
+                """,
+            ),
+            *_of("team_form", "games form kills_mean deaths_mean duration_mean_ms"),
+        ),
+        "What player_props is told online: the forms of the player and of the player's team. The model's own "
+        "features are made of these (models/player_props/contract.py).",
     ),
 )
 

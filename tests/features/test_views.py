@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from features.repo import definitions
 from features.views import ENTITIES, SERVICES, VIEWS, Service, View, find_feature, find_service, find_view
 from models.artefact import load_card
+from models.player_props import contract
 from models.win_probability.features import FEATURES, SERVICE
 from riftstream.errors import FeatureError
+from serving.service import every_kind
 
 
 def test_the_service_of_win_probability_is_what_the_model_reads_in_its_order() -> None:
@@ -16,6 +20,18 @@ def test_the_service_of_win_probability_is_what_the_model_reads_in_its_order() -
     assert service.names == FEATURES
     assert service.names == tuple(load_card("win_probability").features)
     assert service.model == "win_probability"
+
+
+def test_the_service_of_player_props_holds_every_form_that_its_features_are_made_of() -> None:
+    named = re.findall(r"\b(player_form|team_form)\.(\w+)", " ".join(one.doc for one in contract.FEATURES))
+    made_of = {f"{view}:{name}" for view, name in named}
+    told = set(find_service(contract.SERVICE).features)
+    # The role is a feature of its own, and the team is where the team's form is read.
+    assert made_of <= told and told - made_of == {"player_form:role", "player_form:team"}
+
+
+def test_every_model_that_serves_has_a_service() -> None:
+    assert {service.model for service in SERVICES} == {kind.model for kind in every_kind()}
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
@@ -43,8 +59,9 @@ def test_feast_has_the_types_and_docs_of_the_record(view: View) -> None:
 def test_every_service_and_entity_has_its_counterpart_in_feast() -> None:
     assert set(definitions.entities) == set(ENTITIES)
     for service in SERVICES:
-        (projection,) = definitions.services[service.name].feature_view_projections
-        assert {field.name for field in projection.features} == set(service.names)
+        held = definitions.services[service.name].feature_view_projections
+        found = {(view.name, field.name) for view in held for field in view.features}
+        assert found == {(view.name, field.name) for view, field in service.parts}
 
 
 def test_names_of_everything_differ_since_feast_keeps_them_in_one_module() -> None:
