@@ -17,6 +17,7 @@ from confluent_kafka import Message
 
 from riftstream.cli import consistency
 from riftstream.cli.consistency import Report
+from riftstream.cli.served import RESULTS, Lake, Source, Topics
 from riftstream.cli.training import day
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import RiftError, SchemaError
@@ -57,10 +58,10 @@ class CheckLoop:
         self._most = most
         self._job_file = job_file
         self._stopping = False
-        self._look = codec_for(consistency.RESULTS, self._settings).projection(("match_id",))
+        self._look = codec_for(RESULTS, self._settings).projection(("match_id",))
         self._waiting: list[Message] = []
         self._since = 0.0
-        self._reader = GroupReader(group, [consistency.RESULTS], self._settings, fetch_wait_ms=500)
+        self._reader = GroupReader(group, [RESULTS], self._settings, fetch_wait_ms=500)
         self.reports: list[Report] = []
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -136,6 +137,9 @@ def _check(
     follow: Annotated[
         bool, typer.Option("--follow", help="Check matches as they end, many at a time, until stopped.")
     ] = False,
+    lake: Annotated[
+        bool, typer.Option("--lake", help="What the lake keeps of predictions, not what their topic keeps.")
+    ] = False,
     wait: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds to wait for predictions of all that was sent.")
     ] = 0.0,
@@ -150,7 +154,7 @@ def _check(
     """
     settings = get_settings()
     if follow:
-        if match or player or begin or to:
+        if match or player or begin or to or lake:
             raise RiftError("--follow takes matches as they end.", "Leave the other options out.")
         _follow(settings)
         return
@@ -160,10 +164,11 @@ def _check(
         _caught_up(settings, wait)
         status.update("reading which matches ended")
         named = bool(match or player)
-        matches = match or ([] if named else _ended(settings, since, until))
+        source = Lake(settings) if lake else Topics(settings)
+        matches = match or ([] if named else _ended(source, since, until))
         status.update(f"making the features of {len(matches):,} matches again")
         players = (player or ()) if named or begin or to else None
-        report = consistency.check(matches, settings, players=players)
+        report = consistency.check(matches, settings, players=players, source=source)
     if not report.total.vectors:
         raise RiftError(
             "No prediction of these matches and players can be checked.",
@@ -194,8 +199,8 @@ def _caught_up(settings: Settings, patience: float) -> None:
         sleep(1.0)
 
 
-def _ended(settings: Settings, since: datetime | None, until: datetime | None) -> list[str]:
-    found = consistency.ended(settings, since, until)
+def _ended(source: Source, since: datetime | None, until: datetime | None) -> list[str]:
+    found = consistency.ended(source, since, until)
     if not found:
         raise RiftError("No match ended in this time.", "'rift watch --once' lists matches; name one.")
     return found

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from riftstream.cli.held import Made, make_again
+from riftstream.cli.served import Place, Source, Topics
 from riftstream.errors import FeatureError
 from riftstream.settings import Settings
 from streams.avro import Record
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 JOB, VIEW, FEATURE_VIEW = "match_pipeline", "features", "match_state"
-TOPIC, SERVED, RESULTS = "match-features", "predictions", "match-results"
+TOPIC = "match-features"
 MISMATCHES, CHECKS = "feature-mismatches", "feature-checks"
 WHOLE = "*"
 """Feature of a mismatch whose values are not known."""
@@ -56,9 +57,6 @@ _FIELDS = (
     *("model_version", "degraded"),
 )
 """Fields of a prediction that a check reads."""
-
-Place = tuple[int, int]
-"""Partition and offset of an event in live-matches."""
 
 
 @dataclass
@@ -169,22 +167,19 @@ def features_of(service: str) -> tuple[str, ...]:
     return found.names if [view.name for view in found.views] == [FEATURE_VIEW] else ()
 
 
-def ended(settings: Settings, since: datetime | None = None, until: datetime | None = None) -> list[str]:
-    """Matches that ended, by the end events that ``match-results`` keeps, in the order of their ends.
+def ended(source: Source, since: datetime | None = None, until: datetime | None = None) -> list[str]:
+    """Matches that ended, by the results that are kept, in the order of their ends.
 
     Args:
-        settings: Where Kafka and the registry are.
+        source: Where they are kept.
         since: Only ends at or after this time; None for no bound.
         until: Only ends before this time; None for no bound.
     """
-    from riftstream.cli.reading import kept
-
     low, high = (None if bound is None else bound.timestamp() * 1000 for bound in (since, until))
     ends = {
-        got.record["match_id"]: got.record["event_time"]
-        for got in kept(RESULTS, settings)
-        if (low is None or got.record["event_time"] >= low)
-        and (high is None or got.record["event_time"] < high)
+        end["match_id"]: end["event_time"]
+        for end in source.ends()
+        if (low is None or end["event_time"] >= low) and (high is None or end["event_time"] < high)
     }
     return sorted(ends, key=lambda match: (ends[match], match))
 
@@ -208,15 +203,17 @@ def check(
     job_file: Path | None = None,
     publish: bool = True,
     players: Collection[str] | None = (),
+    source: Source | None = None,
 ) -> Report:
     """Compare every vector that was served in predictions of some matches with the same made again.
 
-    One Flink job makes the features of all of them. What is compared is what ``predictions`` keeps.
+    One Flink job makes the features of all of them. What is compared is what the source keeps.
 
     Args:
         matches: The matches; they need not have ended.
         settings: Where everything is.
         players: Players whose predictions are compared, too; None for all.
+        source: Where it is kept what was served; the topics by default.
         job_file: The SQL that makes features again; that of the job by default.
         publish: Whether ``feature-mismatches`` and ``feature-checks`` are told.
 
@@ -227,7 +224,8 @@ def check(
     from jobs import sqlfile
 
     begun = time.monotonic()
-    served, read = _served(matches, settings, players)
+    source = source or Topics(settings)
+    served, read = _served(matches, source, players)
     report = Report({match: Count() for match in matches})
     job = sqlfile.load(JOB) if job_file is None else sqlfile.read(job_file)
     digest = hashlib.sha256((job.file or Path()).read_bytes()).hexdigest()
@@ -238,7 +236,7 @@ def check(
         _count(report, served, again)
         differing = [one for one in served if differs(one, again)]
         common["snapshot_id"] = report.snapshot_id
-        report.mismatches = [one | common for one in mismatches(differing, again, settings)]
+        report.mismatches = [one | common for one in mismatches(differing, again, source)]
     for made in make_again(read, settings):
         _count_read(report, made, common)
     if publish:
@@ -247,17 +245,16 @@ def check(
     return report
 
 
-def _served(matches: Collection[str], settings: Settings, players: bool) -> tuple[list[Record], list[Record]]:
+def _served(
+    matches: Collection[str], source: Source, players: Collection[str] | None
+) -> tuple[list[Record], list[Record]]:
     """Predictions, each vector of each once: those that name a place in the log, and the others."""
-    from riftstream.cli.reading import kept
-
-    seen = set()
+    seen: set[tuple[str, str]] = set()
     keys = None if players is None else {*matches, *players}
     wanted = {"match": set(matches), "player": None if players is None else set(players)}
     placed: list[Record] = []
     read: list[Record] = []
-    for got in kept(SERVED, settings, keys, _FIELDS):
-        one = got.record
+    for one in source.predictions(keys, _FIELDS):
         identity = (one["prediction_id"], one["features_sha256"])
         subjects = wanted[one["subject_type"]]
         if identity in seen or not (subjects is None or one["subject_id"] in subjects):
@@ -374,25 +371,20 @@ def differs(prediction: Record, again: Again) -> bool:
     return bool(made) and made != prediction["features_sha256"]
 
 
-def mismatches(served: Sequence[Record], again: Again, settings: Settings) -> list[Record]:
+def mismatches(served: Sequence[Record], again: Again, source: Source) -> list[Record]:
     """A ``FeatureMismatch`` for each value that differs, without what is common to a check.
 
     Args:
         served: Predictions whose vectors differ.
         again: The vectors made again.
-        settings: Where Kafka and the registry are.
+        source: Where the values are kept.
     """
-    from streams.client import records_at
-
     wanted: dict[int, set[int]] = defaultdict(set)
     for one in served:
         if one["feature_offset"] is not None:
             wanted[one["feature_partition"]].add(one["feature_offset"])
-    held = (
-        {(got.partition, got.offset): got.record for got in records_at(TOPIC, wanted, settings)}
-        if wanted
-        else {}
-    )
+    names = sorted({name for one in served for name in features_of(one["feature_service"])})
+    held = source.vectors(wanted, names)
     found = []
     for one in served:
         vector = held.get((one["feature_partition"], one["feature_offset"]))

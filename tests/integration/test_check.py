@@ -17,6 +17,7 @@ from jobs import sqlfile
 from riftstream.cli import gather
 from riftstream.cli.check import CheckLoop
 from riftstream.cli.held import make_again
+from riftstream.cli.served import Lake, Source, Topics
 from riftstream.settings import Settings
 from streams.avro import Record
 from streams.client import Producer
@@ -72,6 +73,40 @@ def test_no_vector_of_real_matches_differs(stack: Settings, played: Counter[str]
     assert {match: checks[match]["vectors"] for match in played} == played
     assert {checks[match]["wrong"] for match in played} == {0}
     assert not [row for row in read_all(stack, "feature-mismatches") if row["match_id"] in played]
+
+
+def test_the_lake_keeps_what_was_served_as_the_topics_do(stack: Settings, played: Counter[str]) -> None:
+    match = next(iter(played))
+    topics, lake = Topics(stack), Lake(stack)
+    fields = (
+        "prediction_id",
+        "features_sha256",
+        "event_time",
+        "as_of",
+        "feature_partition",
+        "feature_offset",
+    )
+
+    def predictions(source: Source) -> list[Record]:
+        found = source.predictions([match], fields)
+        return sorted(found, key=lambda row: row["prediction_id"])
+
+    until(lambda: len(predictions(lake)) == played[match], "the lake has the match's predictions")
+    served = predictions(topics)
+    assert predictions(lake) == served
+    places: dict[int, set[int]] = {}
+    for row in served:
+        places.setdefault(row["feature_partition"], set()).add(row["feature_offset"])
+    names = ("match_id", FEATURE, "gold_diff")
+    told = topics.vectors(places, names)
+    assert len(told) == played[match]
+    until(lambda: len(lake.vectors(places, names)) == len(told), "the lake has the match's states")
+    assert {at: {name: row[name] for name in names} for at, row in lake.vectors(places, names).items()} == {
+        at: {name: row[name] for name in names} for at, row in told.items()
+    }
+    ends = {row["match_id"]: row["event_time"] for row in topics.ends()}
+    until(lambda: match in {row["match_id"] for row in lake.ends()}, "the lake has the match's end")
+    assert {row["match_id"]: row["event_time"] for row in lake.ends()}[match] == ends[match]
 
 
 @pytest.fixture(scope="module")
