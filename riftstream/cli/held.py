@@ -19,8 +19,9 @@ from streams.avro import Record
 from streams.clock import now_ms
 
 if TYPE_CHECKING:
-    from features.history import History
+    from features.history import History, HistoryReader
     from models.artefact import Card
+    from serving.engine import Kind
 
 _IN_LAKE_MS = 30_000
 """What a topic has is in the lake by then."""
@@ -88,11 +89,10 @@ class _Maker:
         from serving.service import every_kind
 
         self._settings = settings
-        self._kinds = {kind.model: kind for kind in every_kind()}
+        self._kinds: dict[str, Kind] = {kind.model: kind for kind in every_kind()}
         self._cards: dict[tuple[str, str], Card] = {}
         self._scan = lake_scan(settings)
         self._histories: dict[str, History] = {}
-        self._made: dict[tuple[str, ...], Made] = {}
 
     def make(self, prediction: Record) -> Made:
         if prediction["degraded"]:
@@ -128,18 +128,12 @@ class _Maker:
     def _candidates(self, prediction: Record, card: Card) -> Iterator[str]:
         """Hashes of the vector at the moment of the prediction, and at those before that count."""
         from features.history import HistoryReader
-        from models.vector import sha256
 
-        kind, subject, now = (
-            self._kinds[card.name],
-            prediction["subject_id"],
-            prediction["as_of"],
-        )
+        kind, now = self._kinds[card.name], prediction["as_of"]
 
         def at(earlier: Mapping[str, int]) -> tuple[str | None, HistoryReader]:
             reader = HistoryReader(self._histories, self._scan, now, earlier)
-            (known,) = kind.read(reader, card, [subject])
-            return None if known.missing else sha256(known.vector, card.feature_service), reader
+            return _sha256(kind, reader, card, prediction), reader
 
         digest, reader = at({})
         if digest is not None:
@@ -153,3 +147,11 @@ class _Maker:
             digest, _ = at(dict(zip(moments, chosen, strict=True)))
             if digest is not None:
                 yield digest
+
+
+def _sha256(kind: Kind, reader: HistoryReader, card: Card, prediction: Record) -> str | None:
+    """Hash of the vector that the serving code makes of what a reader gives; None where that is nothing."""
+    from models.vector import sha256
+
+    (known,) = kind.read(reader, card, [prediction["subject_id"]])
+    return None if known.missing else sha256(known.vector, card.feature_service)
