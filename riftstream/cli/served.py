@@ -24,7 +24,7 @@ class Source(Protocol):
         """``match_id`` and ``event_time`` of each result of a match."""
 
     def predictions(self, subjects: Collection[str] | None, fields: Sequence[str]) -> Iterator[Record]:
-        """These fields of each prediction about some subjects; None for all."""
+        """Each prediction about some subjects, with these fields at least; None for all."""
 
     def vectors(self, places: Mapping[int, Collection[int]], fields: Sequence[str]) -> dict[Place, Record]:
         """Records at some offsets of ``match-features``, with these fields at least; those that are gone are
@@ -79,7 +79,7 @@ class Lake:
 
     def predictions(self, subjects: Collection[str] | None, fields: Sequence[str]) -> Iterator[Record]:
         """See ``Source``."""
-        rows = self._rows("predictions.predictions", fields)
+        rows = self._rows("predictions.predictions", tuple(dict.fromkeys((*fields, "subject_id"))))
         return (row for row in rows if subjects is None or row["subject_id"] in subjects)
 
     def vectors(self, places: Mapping[int, Collection[int]], fields: Sequence[str]) -> dict[Place, Record]:

@@ -79,6 +79,7 @@ def test_the_lake_keeps_what_was_served_as_the_topics_do(stack: Settings, played
     match = next(iter(played))
     topics, lake = Topics(stack), Lake(stack)
     fields = (
+        "subject_id",
         "prediction_id",
         "features_sha256",
         "event_time",
