@@ -64,7 +64,7 @@ def rift(*arguments: str) -> Any:
 
 def test_no_vector_of_real_matches_differs(stack: Settings, played: Counter[str]) -> None:
     chosen = itertools.chain.from_iterable(("--match", match) for match in played)
-    found = rift("features", "check", "--json", *chosen)
+    found = rift("features", "check", "--json", "--wait", "60", *chosen)
     told = json.loads(found.stdout)
     assert (told["mismatches"], told["wrong"], told["not_recomputed"], told["not_served"]) == ({}, 0, 0, 0)
     assert (told["equal"], told["matches"], told["vectors"]) == (True, len(played), played.total())
