@@ -48,6 +48,7 @@ def test_feast_has_the_types_and_docs_of_the_record(view: View) -> None:
     made = definitions.feature_views[view.name]
     docs = {field.name: field.doc for field in view.schema.fields}
     types = {"string": "String", "int": "Int32", "long": "Int64", "double": "Float64", "boolean": "Bool"}
+    types |= {f"array<{name}>": f"Array({types[name]})" for name in ("string", "double")}
     assert [field.name for field in made.features] == [field.name for field in view.features]
     for ours, feast in zip(view.features, made.features, strict=True):
         assert feast.description == docs[ours.name]
