@@ -196,12 +196,15 @@ class OnlineReader:
 
     Args:
         settings: Where Redis is; the process's settings by default.
+        timeout_seconds: How long Redis may take to answer or to be connected.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> None:
         url = (settings or get_settings()).redis_url.get_secret_value()
         self._client = redis.Redis.from_url(
-            url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
+            url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds
         )
         self._plans: dict[str | Service, tuple[Service, list[_Hash]]] = {}
 

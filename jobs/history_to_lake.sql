@@ -88,12 +88,12 @@ WHERE kept;
 
 INSERT INTO lake.features.player_window (
   player_id, match_id, window_start, window_end, late, team, `role`, champion, events, kills, deaths, assists,
-  items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time, source_partition,
-  source_offset, log_partition, log_offset, log_time)
+  items, wards_placed, wards_killed, gold, creep_score, level, match_kills, match_deaths, match_assists, game_time_ms,
+  event_time, source_partition, source_offset, log_partition, log_offset, log_time)
 SELECT
   player_id, match_id, TO_TIMESTAMP_LTZ(window_start, 3), TO_TIMESTAMP_LTZ(window_end, 3), late, team, `role`,
-  champion, events, kills, deaths, assists, items, wards_placed, wards_killed, gold, creep_score, level,
-  game_time_ms, TO_TIMESTAMP_LTZ(event_time, 3), source_partition, source_offset, log_partition, log_offset,
+  champion, events, kills, deaths, assists, items, wards_placed, wards_killed, gold, creep_score, level, match_kills,
+  match_deaths, match_assists, game_time_ms, TO_TIMESTAMP_LTZ(event_time, 3), source_partition, source_offset, log_partition, log_offset,
   log_time
 FROM player_window_rows;
 
@@ -191,11 +191,11 @@ SELECT * FROM (
 WHERE NOT doubled;
 
 INSERT INTO lake.features.match_context (
-  match_id, team, opponent, side, league, season, stage, patch, map_number, event_time, source_partition,
-  source_offset, log_partition, log_offset, log_time)
+  match_id, team, opponent, side, league, season, stage, patch, map_number, players, champions, event_time,
+  source_partition, source_offset, log_partition, log_offset, log_time)
 SELECT
-  match_id, team, opponent, side, league, season, stage, patch, map_number, TO_TIMESTAMP_LTZ(event_time, 3),
-  source_partition, source_offset, log_partition, log_offset, log_time
+  match_id, team, opponent, side, league, season, stage, patch, map_number, players, champions,
+  TO_TIMESTAMP_LTZ(event_time, 3), source_partition, source_offset, log_partition, log_offset, log_time
 FROM match_context_rows;
 
 CREATE TEMPORARY VIEW match_results_rows AS
@@ -300,14 +300,15 @@ INSERT INTO lake.predictions.predictions (
   game_time_ms, event_time, probability, statistic, line, push, `distribution`, interval_low, interval_high,
   interval_level, feature_service, features_sha256, source_topic, source_partition, source_offset, feature_partition,
   feature_offset, `watermark`, as_of, age_kafka_ms, age_flink_ms, age_features_ms, age_model_ms, age_published_ms, degraded, shadow, league,
-  blue_team, red_team, log_partition, log_offset, log_time)
+  blue_team, red_team, maps, opponent, side, champion, win_probability, win_probability_next, pre_match,
+  pre_match_inputs, log_partition, log_offset, log_time)
 SELECT
   prediction_id, model_name, model_version, subject_type, subject_id, match_id, player_id, request_id, event_id,
   game_time_ms, TO_TIMESTAMP_LTZ(event_time, 3), probability, statistic, line, push, `distribution`, interval_low,
   interval_high, interval_level, feature_service, features_sha256, source_topic, source_partition, source_offset,
   feature_partition, feature_offset, TO_TIMESTAMP_LTZ(`watermark`, 3), TO_TIMESTAMP_LTZ(as_of, 3), age_kafka_ms, age_flink_ms,
-  age_features_ms, age_model_ms, age_published_ms, degraded, shadow, league, blue_team, red_team, log_partition,
-  log_offset, log_time
+  age_features_ms, age_model_ms, age_published_ms, degraded, shadow, league, blue_team, red_team, maps, opponent,
+  side, champion, win_probability, win_probability_next, pre_match, pre_match_inputs, log_partition, log_offset, log_time
 FROM predictions_rows;
 
 -- Predictions of matches and how matches ended, as one stream, so that one state joins them.

@@ -325,11 +325,12 @@ CREATE TEMPORARY VIEW player_windows AS
 SELECT
   w.player_id, e.match_id, w.window_start, w.window_start + 5000 AS window_end, w.late, w.team, w.`role`, w.champion,
   w.events, w.kills, w.deaths, w.assists, w.items, w.wards_placed, w.wards_killed,
-  w.gold, w.creep_score, w.level, w.game_time_ms, w.event_time, e.source_partition, e.source_offset
+  w.gold, w.creep_score, w.level, w.match_kills, w.match_deaths, w.match_assists, w.game_time_ms, w.event_time,
+  e.source_partition, e.source_offset
 FROM accepted AS e
 CROSS JOIN UNNEST(e.player_windows) AS w (
   player_id, window_start, late, team, `role`, champion, events, kills, deaths, assists, items, wards_placed,
-  wards_killed, gold, creep_score, level, game_time_ms, event_time);
+  wards_killed, gold, creep_score, level, game_time_ms, event_time, match_kills, match_deaths, match_assists);
 
 -- A task of its own writes files, so that no prediction waits while they are closed at a checkpoint.
 INSERT INTO lake.`raw`.match_events /*+ OPTIONS('write-parallelism'='1') */ (
@@ -411,12 +412,12 @@ FROM results;
 
 INSERT INTO player_performance (
   player_id, match_id, window_start, window_end, late, team, `role`, champion, events, kills, deaths, assists,
-  items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time,
-  source_partition, source_offset)
+  items, wards_placed, wards_killed, gold, creep_score, level, match_kills, match_deaths, match_assists,
+  game_time_ms, event_time, source_partition, source_offset)
 SELECT
   player_id, match_id, window_start, window_end, late, team, `role`, champion, events, kills, deaths, assists,
-  items, wards_placed, wards_killed, gold, creep_score, level, game_time_ms, event_time,
-  source_partition, source_offset
+  items, wards_placed, wards_killed, gold, creep_score, level, match_kills, match_deaths, match_assists,
+  game_time_ms, event_time, source_partition, source_offset
 FROM player_windows;
 
 INSERT INTO dead_letters (

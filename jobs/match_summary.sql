@@ -111,13 +111,13 @@ WHERE event_type = 'MATCH_END' AND endings = 1;
 CREATE TEMPORARY VIEW contexts AS
 SELECT
   match_id, blue_team AS team, red_team AS opponent, 'blue' AS side, league, season, phase AS stage, patch, map_number,
-  event_time, source_partition, source_offset
+  blue_players AS players, blue_champions AS champions, event_time, source_partition, source_offset
 FROM telling_once
 WHERE event_type = 'MATCH_START' AND blue_team <> ''
 UNION ALL
 SELECT
   match_id, red_team AS team, blue_team AS opponent, 'red' AS side, league, season, phase AS stage, patch, map_number,
-  event_time, source_partition, source_offset
+  red_players AS players, red_champions AS champions, event_time, source_partition, source_offset
 FROM telling_once
 WHERE event_type = 'MATCH_START' AND red_team <> '';
 
@@ -150,9 +150,9 @@ CROSS JOIN UNNEST(m.players) AS p (
   player_id, side, `role`, champion, kills, deaths, assists, creep_score, gold);
 
 INSERT INTO match_context (
-  match_id, team, opponent, side, league, season, stage, patch, map_number, event_time, source_partition,
-  source_offset)
+  match_id, team, opponent, side, league, season, stage, patch, map_number, players, champions, event_time,
+  source_partition, source_offset)
 SELECT
-  match_id, team, opponent, side, league, season, stage, patch, map_number, event_time, source_partition,
-  source_offset
+  match_id, team, opponent, side, league, season, stage, patch, map_number, players, champions, event_time,
+  source_partition, source_offset
 FROM contexts;

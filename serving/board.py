@@ -19,6 +19,7 @@ import structlog
 from riftstream.errors import RiftError
 from riftstream.settings import Settings, get_settings
 from serving.metrics import FEED_DROPPED, FEEDS
+from serving.questions import MATCH
 from streams.avro import Record
 from streams.client import Subscriber
 
@@ -216,7 +217,9 @@ class Board:
                 if live:
                     self._heard(record)
             if live and self._clients:
-                for client in (*self._everything, *self._by_match.get(match_id or "", ())):
+                # Answers about players name the match that they play, and are not about it.
+                about = match_id if record["subject_type"] == MATCH else None
+                for client in (*self._everything, *self._by_match.get(about or "", ())):
                     client.offer(record, json)
 
     def _remember(self, match_id: str, record: Record, json: bytes) -> None:
@@ -236,7 +239,7 @@ class Board:
 def _on_live_path(record: Record) -> bool:
     """Whether the prediction loop said it of a match; answers to requests and shadows are no history."""
     return (
-        record["subject_type"] == "match"
+        record["subject_type"] == MATCH
         and record["match_id"] is not None
         and record["request_id"] is None
         and not record["shadow"]

@@ -23,7 +23,7 @@ from serving.front import JSON, Headers, Reply, body_of
 from serving.metrics import REFUSED, REGISTRY
 from serving.players import PlayerKind, curve, usual_lines
 from serving.problems import Refused
-from serving.questions import LONGEST_ID, MATCH, MOST_IN_BATCH, PLAYER, STATISTICS, Question
+from serving.questions import LONGEST_ID, MATCH, MOST_IN_BATCH, OF_MATCHES, PLAYER, STATISTICS, Question
 from serving.service import Service
 
 T = TypeVar("T")
@@ -31,6 +31,8 @@ T = TypeVar("T")
 MOST_SINGLE_BODY = 16_384
 MOST_BATCHES = 16
 MOST_LINES = 100
+_CONTEXT = ("match_id", "opponent", "side", "champion")
+"""What a question about a player may say of the map, as the query of the curve has it."""
 
 
 def question_of(body: bytes) -> Question:
@@ -149,11 +151,11 @@ class Endpoints:
 
     def _explain(self, question: Question) -> Reply:
         engine = self._service.engine
-        model, number, _, subject, *_ = engine.key(question)
+        model, number, *_ = engine.key(question)
         given = _given(engine.answer([question], anew=True)[0])
         try:
             version = self._service.versions.get(model, number)
-            known = version.kind.read(engine.reader, version.card, [subject])[0]
+            known = version.kind.read(engine.sources, version.card, [question])[0]
         except (ModelError, StackError) as away:
             raise problems.unavailable(away.message) from None
         told = version.kind.reasons(version.card, question, known)
@@ -161,10 +163,11 @@ class Endpoints:
 
     async def match(self, request: Request) -> Reply:
         """``GET /predict/match/{match_id}``."""
-        query = _known(request, ("max_age_ms", "model_version"))
+        query = _known(request, ("max_age_ms", "model_version", *OF_MATCHES))
         question = _question(
             subject_type=MATCH,
             subject_id=request.path_params["match_id"],
+            **{name: query.get(name) for name in OF_MATCHES},
             model_version=query.get("model_version"),
             max_age_ms=lists.whole(query, "max_age_ms", None, 0, 2**53),
         )
@@ -173,7 +176,7 @@ class Endpoints:
 
     async def curve(self, request: Request) -> Reply:
         """``GET /predict/curve/{player_id}``: P(over) along lines."""
-        query = _known(request, ("statistic", "lines", "max_age_ms", "model_version"))
+        query = _known(request, ("statistic", "lines", "maps", "max_age_ms", "model_version", *_CONTEXT))
         statistic = query.get("statistic")
         if statistic not in STATISTICS:
             raise problems.wrong_query("statistic", f"must be one of {', '.join(STATISTICS)}.")
@@ -182,6 +185,8 @@ class Endpoints:
             subject_type=PLAYER,
             subject_id=request.path_params["player_id"],
             statistic=statistic,
+            maps=lists.whole(query, "maps", None, 1, 3),
+            **{name: query.get(name) for name in _CONTEXT},
             model_version=query.get("model_version"),
             max_age_ms=lists.whole(query, "max_age_ms", None, 0, 2**53),
         )

@@ -13,6 +13,7 @@ that is older, degraded or not.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,16 +23,16 @@ import numpy as np
 import orjson
 import structlog
 
-from features.online import OnlineReader
+from features.online import MOST_ENTITIES, OnlineReader
 from models.artefact import Card
-from models.vector import sha256
 from riftstream.errors import ModelError, StackError
 from riftstream.settings import Settings, get_settings
-from serving import problems
+from serving import pre_match, problems
 from serving.caches import REDIS_MS, Answer, Key, Memory, Shared, age_ms
 from serving.circuit import Circuit
 from serving.deployments import Deployments
 from serving.metrics import ANSWERS, BATCH, CACHE, DEGRADED, SECONDS
+from serving.pre_match import Before, Lookup
 from serving.predictor import Served, identity
 from serving.problems import Refused
 from serving.questions import Question
@@ -61,14 +62,20 @@ class Kind(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """Outputs of the model that it needs."""
 
+    def asked(self, prediction: Record) -> Question:
+        """The question that a ``Prediction`` answers, as far as its features depend on it."""
+
+    def context(self, question: Question) -> tuple[str, ...]:
+        """What of a question, beside its subject, the features depend on; empty for what is not given."""
+
     def key(self, question: Question) -> tuple[str, ...]:
-        """What of a question, beside its subject, the answer depends on."""
+        """What of a question, beside its subject and context, the answer depends on."""
 
     def refusal(self, question: Question) -> str:
         """Why the model cannot answer a question; empty where it can."""
 
-    def read(self, reader: OnlineReader, card: Card, subjects: Sequence[str]) -> list[Known]:
-        """What is known of subjects.
+    def read(self, sources: Sources, card: Card, questions: Sequence[Question]) -> list[Known]:
+        """What is known of the subjects of questions, in the context that each gives.
 
         Raises:
             StackError: The online store is away.
@@ -80,10 +87,27 @@ class Kind(Protocol):
     def facts(
         self, card: Card, question: Question, known: Known, said: list[np.ndarray] | None
     ) -> Facts | None:
-        """What the model's outputs of one row say; a fallback where there are none, if there is one."""
+        """What the model's outputs for ``known.rows`` say; without them a fallback, if there is one."""
 
     def reasons(self, card: Card, question: Question, known: Known) -> dict[str, Any]:
         """Why the model says what it says: unit, base, reasons (the strongest first) and others."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where kinds read what is known.
+
+    Attributes:
+        reader: Reads the online store.
+        before: What was known before matches; for one thread at a time, see ``lock``.
+        lock: Held while ``before`` is used.
+        chances: Probability that blue wins, for questions about matches; None where none is known.
+    """
+
+    reader: OnlineReader
+    before: Lookup
+    lock: threading.Lock
+    chances: Callable[[Sequence[Question]], list[float | None]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,11 @@ class Known:
         live: Whether it is about a match that is being played.
         missing: Whether the online store has nothing of the subject.
         means: What a fallback answer may stand on, by statistic.
+        before: Of a match, the pre-match log odds; None where nothing was known.
+        then: Of a player, the vector of the maps after a map that is being played; None where it is like
+            ``vector``.
+        context: Of a player, what was taken into account, by name; told by HTTP.
+        refusal: Why the question cannot be answered, now that its context was read; empty where it can.
     """
 
     vector: np.ndarray
@@ -105,6 +134,19 @@ class Known:
     live: bool
     missing: bool = False
     means: Mapping[str, float | None] = field(default_factory=dict)
+    before: float | None = None
+    then: np.ndarray | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    refusal: str = ""
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """The vectors that the model is asked for, one or two."""
+        return [self.vector] if self.then is None else [self.vector, self.then]
+
+    def sha256(self, service: str) -> str:
+        """Identity of all that an answer depends on, for a feature service."""
+        return pre_match.digest(np.concatenate(self.rows), self.before, service)
 
 
 @dataclass(frozen=True)
@@ -153,6 +195,9 @@ class Given:
 
 Outcome = Given | Refused
 
+_Asked = tuple[str, ...]
+"""A subject and the context in which it is asked about."""
+
 
 class Version:
     """One version of a model, ready to be asked.
@@ -170,12 +215,17 @@ class Version:
         self.circuit = Circuit()
         self.client = TritonClient(settings.triton_url, card.name, card.version, timeout=TRITON_SECONDS)
 
-    def ask(self, matrix: np.ndarray) -> list[np.ndarray] | None:
-        """Outputs for vectors, shape [n, f]; None while Triton is away or its circuit is open."""
+    def ask(self, matrix: np.ndarray, before: np.ndarray) -> list[np.ndarray] | None:
+        """Outputs for vectors; None while Triton is away or its circuit is open.
+
+        Args:
+            matrix: The vectors, float32, shape [n, f].
+            before: Pre-match log odds, float32, shape [n]; NaN where unknown.
+        """
         if not self.circuit.allows():
             return None
         try:
-            found = self.client.infer(matrix, self.kind.outputs)
+            found = self.client.infer(matrix, self.kind.outputs, before)
         except ModelError as away:
             self.circuit.failed()
             log.warning("engine.model_away", model=self.card.name, error=str(away))
@@ -205,7 +255,9 @@ class Engine:
         self.kinds = {kind.model: kind for kind in kinds}
         self.deployments = deployments
         self.memory = Memory()
-        self.reader = OnlineReader(settings)
+        self._reader = OnlineReader(settings)
+        self._before = Before(settings)
+        self.sources = Sources(self._reader, self._before, threading.Lock(), self._chances)
         self._by_subject = {kind.subject_type: kind for kind in self.kinds.values()}
         self._version = version
         self._shared = Shared(settings)
@@ -215,7 +267,8 @@ class Engine:
     def close(self) -> None:
         """Close the connections."""
         self._shared.close()
-        self.reader.close()
+        self._before.close()
+        self._reader.close()
 
     def online(self) -> bool:
         """Whether Redis answers."""
@@ -242,7 +295,8 @@ class Engine:
         if question.model_version is not None and version not in self.known_versions(kind.model):
             known = ", ".join(self.known_versions(kind.model))
             raise problems.unknown_model(f"{kind.model} has no version {version}; there are: {known}.")
-        return (kind.model, version, kind.subject_type, question.subject_id, *kind.key(question))
+        asked = (*kind.context(question), *kind.key(question))
+        return (kind.model, version, kind.subject_type, question.subject_id, *asked)
 
     def known_versions(self, model: str) -> tuple[str, ...]:
         """Versions of a model that can be asked for, the live one first."""
@@ -334,7 +388,8 @@ class Engine:
     ) -> None:
         """Answer by the model, or by what is left where something is away."""
         begun = time.perf_counter()
-        known, store_away = self._read(version, keys)
+        asked = {key: (key[3], *version.kind.context(wanted[key][0])) for key in keys}
+        known, store_away = self._read(version, {asked[key]: wanted[key][0] for key in keys})
         said = self._said(version, known)
         cost = (time.perf_counter() - begun) * 1000
         SECONDS.observe(cost / 1000)
@@ -342,11 +397,14 @@ class Engine:
         kept = self._kept(keys, store_away) if degraded else {}
         made: list[tuple[Key, Answer]] = []
         for key in keys:
-            subject = known[key[3]]
+            subject = known[asked[key]]
             if subject.missing:
                 found[key] = _Found(refused=problems.unknown_subject(version.kind.subject_type, key[3]))
                 continue
-            outputs = None if said is None else said[key[3]]
+            if subject.refusal:
+                found[key] = _Found(refused=problems.unfit(subject.refusal))
+                continue
+            outputs = None if said is None else said[asked[key]]
             answer = self._made(version, key, wanted[key][0], subject, outputs, cost, degraded)
             if degraded:
                 fallback = None if answer is None else Given(answer, "fallback")
@@ -358,30 +416,46 @@ class Engine:
         if made:
             self._shared.put(made)
 
-    def _read(self, version: Version, keys: list[Key]) -> tuple[dict[str, Known], bool]:
-        """What is known of the subjects of keys, and whether the online store is away."""
-        subjects = list(dict.fromkeys(key[3] for key in keys))
+    def _read(self, version: Version, asked: Mapping[_Asked, Question]) -> tuple[dict[_Asked, Known], bool]:
+        """What is known of what is asked about, and whether the online store is away."""
         nothing = version.kind.nothing(version.card)
         if not self._store.allows():
-            return dict.fromkeys(subjects, nothing), True
+            return dict.fromkeys(asked, nothing), True
         try:
-            known = version.kind.read(self.reader, version.card, subjects)
+            known = version.kind.read(self.sources, version.card, list(asked.values()))
         except StackError as away:
             self._store.failed()
             log.warning("engine.features_away", error=str(away))
-            return dict.fromkeys(subjects, nothing), True
+            return dict.fromkeys(asked, nothing), True
         self._store.succeeded()
-        return dict(zip(subjects, known, strict=True)), False
+        return dict(zip(asked, known, strict=True)), False
 
-    def _said(self, version: Version, known: Mapping[str, Known]) -> dict[str, list[np.ndarray]] | None:
-        """The model's outputs by subject; None while the model is away."""
-        asked = [subject for subject, one in known.items() if not one.missing]
+    def _said(self, version: Version, known: Mapping[_Asked, Known]) -> dict[_Asked, list[np.ndarray]] | None:
+        """The model's outputs by what is asked about, each shape [1 or 2, ...]; None while it is away."""
+        asked = [one for one, found in known.items() if not found.missing and not found.refusal]
         if not asked:
             return {}
-        outputs = version.ask(np.stack([known[subject].vector for subject in asked]))
+        rows = [(known[one].before, vector) for one in asked for vector in known[one].rows]
+        before = np.array([known_before for known_before, _ in rows], np.float32)
+        outputs = version.ask(np.stack([vector for _, vector in rows]), before)
         if outputs is None:
             return None
-        return {subject: [values[row] for values in outputs] for row, subject in enumerate(asked)}
+        ends = np.cumsum([len(known[one].rows) for one in asked]).tolist()
+        spans = zip([0, *ends], ends, strict=False)
+        return {
+            one: [values[first:last] for values in outputs]
+            for one, (first, last) in zip(asked, spans, strict=True)
+        }
+
+    def _chances(self, questions: Sequence[Question]) -> list[float | None]:
+        """Probability that blue wins, for questions about matches; None where there is no answer."""
+        return [
+            one.answer.record["probability"]
+            if isinstance(one, Given) and not one.answer.record["degraded"]
+            else None
+            for start in range(0, len(questions), MOST_ENTITIES)
+            for one in self.answer(questions[start : start + MOST_ENTITIES])
+        ]
 
     def _made(
         self,
@@ -402,6 +476,8 @@ class Engine:
         record = prediction(card, kind.subject_type, key[3], known, facts, now)
         position = (record["source_topic"], record["source_partition"], record["source_offset"])
         parts = [card.name, card.version, key[3], *position, *key[4:]]
+        if known.before is not None:
+            parts.append(known.before)
         if degraded:
             parts += ["degraded", now]
         record = {"prediction_id": identity(*parts), **record, "degraded": degraded}
@@ -486,7 +562,7 @@ def prediction(
         "interval_high": None,
         "interval_level": None,
         "feature_service": card.feature_service,
-        "features_sha256": sha256(known.vector, card.feature_service),
+        "features_sha256": known.sha256(card.feature_service),
         "feature_partition": None,
         "feature_offset": None,
         "watermark": None,
@@ -501,6 +577,14 @@ def prediction(
         "league": None,
         "blue_team": None,
         "red_team": None,
+        "maps": None,
+        "opponent": None,
+        "side": None,
+        "champion": None,
+        "win_probability": None,
+        "win_probability_next": None,
+        "pre_match": None,
+        "pre_match_inputs": None,
         **known.record,
         **facts.record,
     }

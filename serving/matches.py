@@ -1,4 +1,8 @@
-"""Questions about matches: win_probability on the state that the online store has of a match."""
+"""Questions about matches: win_probability on the state that the online store has of a match.
+
+What is known before a match is an input beside its state. A match of which nothing has happened yet is
+answered by that alone, where the question names the teams.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from features.online import OnlineReader, State
+from features.online import State
 from features.views import Service
 from models.artefact import Card
-from serving.engine import Facts, Known
+from models.win_probability.features import FEATURES
+from serving import pre_match
+from serving.engine import Facts, Known, Sources
 from serving.explain import MATCH_STATE as VIEW
 from serving.explain import reasons
 from serving.predictor import EVENTS
-from serving.questions import MATCH, Question
+from serving.questions import MATCH, OF_MATCHES, OF_PLAYERS, Question, refusal_of
 from serving.triton import OUTPUTS
+from streams.avro import Record
+from streams.clock import now_ms
 
 _PLACE = (
     "event_id",
@@ -27,7 +35,9 @@ _PLACE = (
     "blue_team",
     "red_team",
 )
-_OVER = ("MATCH_END", "REMAKE")
+OVER = ("MATCH_END", "REMAKE")
+"""Events after which a match is not played any more."""
+
 _EVENT_TYPE = f"{VIEW}:event_type"
 _PLACES = tuple(f"{VIEW}:{name}" for name in _PLACE)
 
@@ -51,30 +61,84 @@ class MatchKind:
     subject_type = MATCH
     outputs = OUTPUTS
 
+    def asked(self, prediction: Record) -> Question:
+        """The match, and its teams where it had not begun."""
+        named = OF_MATCHES if prediction["source_offset"] < 0 else ()
+        return Question.model_construct(
+            subject_type=MATCH,
+            subject_id=prediction["subject_id"],
+            **{name: prediction[name] for name in named},
+        )
+
+    def context(self, question: Question) -> tuple[str, ...]:
+        """The teams, where the question names them."""
+        return (question.blue_team or "", question.red_team or "") if _teams(question) else ()
+
     def key(self, question: Question) -> tuple[str, ...]:
-        """Nothing beside the match."""
+        """Nothing more."""
         return ()
 
     def refusal(self, question: Question) -> str:
-        """A match has no statistic and no line."""
-        if question.statistic is None and question.line is None:
-            return ""
-        return "A match has no statistic and no line; ask about a player."
+        """A match has no statistic, and nothing else that is asked of a player."""
+        return refusal_of(question, OF_PLAYERS, "A match has no {}; ask about a player.")
 
-    def read(self, reader: OnlineReader, card: Card, subjects: Sequence[str]) -> list[Known]:
-        """The newest state of each match."""
+    def read(self, sources: Sources, card: Card, questions: Sequence[Question]) -> list[Known]:
+        """The newest state of each match with what was known before it, or that alone."""
         features = _features(card.features)
-        vectors = reader.get(_service(card.feature_service, card.name, features), subjects)
+        subjects = [question.subject_id for question in questions]
+        vectors = sources.reader.get(_service(card.feature_service, card.name, features), subjects)
         matrix = vectors.numbers_of(features)
         rows = vectors.values_of((_EVENT_TYPE, *_PLACES))
-        found = []
-        for row, (event_type, *place) in enumerate(rows):
-            there = vectors.state[row, 0] != State.MISSING
-            record = self._record(subjects[row], dict(zip(_PLACE, place, strict=True)))
-            event_ms = int(vectors.event_time[row, 0]) if there else None
-            record["event_time"] = event_ms
-            found.append(Known(matrix[row], record, event_ms, event_type not in _OVER, not there))
-        return found
+        places = [dict(zip(_PLACE, place, strict=True)) for _, *place in rows]
+        there = [bool(state != State.MISSING) for state in vectors.state[:, 0]]
+        times = vectors.event_time[:, 0].tolist()
+        with sources.lock:
+            inputs = sources.before.of(
+                [
+                    pre_match.Match(subject, (place["blue_team"] or None, place["red_team"] or None), time_ms)
+                    for subject, place, time_ms in zip(subjects, places, times, strict=True)
+                ]
+            )
+        before = pre_match.estimates(card, inputs)
+        known = []
+        for row, subject in enumerate(subjects):
+            record = self._record(subject, places[row]) | {"event_time": times[row] if there[row] else None}
+            record |= pre_match.told(before[row], inputs[row])
+            event_ms = record["event_time"]
+            live = rows[row][0] not in OVER
+            known.append(
+                Known(matrix[row], record, event_ms, live, not there[row], before=record["pre_match"])
+            )
+        return self._not_begun(sources, card, questions, known)
+
+    def _not_begun(
+        self, sources: Sources, card: Card, questions: Sequence[Question], known: list[Known]
+    ) -> list[Known]:
+        """What is known; of matches that have no state, what is known of the teams that are named."""
+        asked = [n for n, question in enumerate(questions) if known[n].missing and _teams(question)]
+        if not asked:
+            return known
+        from models.win_probability.model import start
+
+        matches = [
+            pre_match.Match(
+                questions[n].subject_id, (questions[n].blue_team, questions[n].red_team), now_ms()
+            )
+            for n in asked
+        ]
+        with sources.lock:
+            inputs, _, newest = sources.before.read(matches)
+        before = pre_match.estimates(card, inputs)
+        vector = start()[0, [FEATURES.index(name) for name in card.features]]
+        for n, match, row, estimate, time_ms in zip(asked, matches, inputs, before, newest, strict=True):
+            blue, red = match.teams
+            record = self.nothing(card).record | {"match_id": match.match_id, "event_time": max(0, time_ms)}
+            record |= {"blue_team": blue, "red_team": red} | pre_match.told(estimate, row)
+            # It may begin at any moment, so its answer counts no longer than that of a match that goes on.
+            known[n] = Known(
+                vector, record, time_ms, True, bool(np.isnan(estimate)), before=record["pre_match"]
+            )
+        return known
 
     def nothing(self, card: Card) -> Known:
         """A match of which no feature is known."""
@@ -102,4 +166,9 @@ class MatchKind:
 
     def reasons(self, card: Card, question: Question, known: Known) -> dict[str, Any]:
         """What each feature adds to blue's log odds."""
-        return reasons(card, known.vector)
+        return reasons(card, known.vector, known.before, known.record["pre_match_inputs"])
+
+
+def _teams(question: Question) -> bool:
+    """Whether a question names both teams."""
+    return question.blue_team is not None and question.red_team is not None

@@ -15,7 +15,15 @@ import orjson
 from serving.front import MEDIA_TYPE, VERSION
 from serving.lists import LARGEST, LIMIT, MOST_LIMIT, fields
 from serving.problems import KINDS
-from serving.questions import LONGEST_ID, MOST_IN_BATCH, PRINTABLE, STATISTICS, Question
+from serving.questions import (
+    LONGEST_ID,
+    MOST_IN_BATCH,
+    OF_MATCHES,
+    OF_PLAYERS,
+    PRINTABLE,
+    STATISTICS,
+    Question,
+)
 from streams.schemas import Field, for_topic
 
 Json = dict[str, Any]
@@ -98,6 +106,10 @@ def _schemas(players: bool) -> Json:
             "description": "For a player: quantiles by per cent. Unit: count.",
             "additionalProperties": {"type": "integer"},
         },
+        "context": {
+            "type": "object",
+            "description": "For a player: what was taken into account; null where it was not known.",
+        },
     }
     answer = _object({**own, **prediction})
     if players:
@@ -158,12 +170,12 @@ def _questions(players: bool) -> Json:
             "additionalProperties": False,
         }
 
-    match = about("match", "win_probability", ("statistic", "line"), ())
+    match = about("match", "win_probability", OF_PLAYERS, ())
     match["examples"] = [{"subject_type": "match", "subject_id": _MATCH, "max_age_ms": 60_000}]
     found = {"MatchQuestion": match}
     if players:
         statistic = {"enum": list(STATISTICS), "description": properties["statistic"]["description"]}
-        player = about("player", "player_props", (), ("statistic",), statistic=statistic)
+        player = about("player", "player_props", OF_MATCHES, ("statistic",), statistic=statistic)
         player["examples"] = [{**_PLAYER, "line": 3.5}]
         found["PlayerQuestion"] = player
     return found
@@ -364,6 +376,7 @@ def _paths() -> Json:
                         _ID,
                         "Version that shall answer; the live one by default.",
                     ),
+                    *(_parameter(name, "query", _ID, _told(name)) for name in OF_MATCHES),
                 ],
                 "responses": _answer("The answer.", "Answer")
                 | _problems(
@@ -428,6 +441,14 @@ def _player_paths() -> Json:
                     _parameter("statistic", "query", {"enum": list(STATISTICS)}, "What is counted.", "kills")
                     | {"required": True},
                     _parameter("lines", "query", lines, "Lines between commas; the usual ones by default."),
+                    _parameter(
+                        "maps", "query", {"type": "integer", "minimum": 1, "maximum": 3}, _told("maps")
+                    ),
+                    _parameter("side", "query", {"enum": ["blue", "red"]}, _told("side")),
+                    *(
+                        _parameter(name, "query", _ID, _told(name))
+                        for name in ("match_id", "opponent", "champion")
+                    ),
                     _parameter("max_age_ms", "query", age, "Oldest features that may answer. Unit: ms."),
                     _parameter("model_version", "query", _ID, "Version; the live one by default."),
                 ],
@@ -439,6 +460,11 @@ def _player_paths() -> Json:
             }
         }
     }
+
+
+def _told(name: str) -> str:
+    """What a field of a question is."""
+    return str(Question.model_fields[name].description)
 
 
 def _plain_paths() -> Json:

@@ -17,9 +17,10 @@ import numpy as np
 import structlog
 
 from models.artefact import Card
-from models.vector import sha256, to_matrix
+from models.vector import to_matrix
 from riftstream.errors import ModelError, SchemaError
 from riftstream.settings import Settings, get_settings
+from serving import pre_match
 from serving.deployments import Deployment
 from streams.avro import Record
 from streams.client import Producer, codec_for
@@ -47,7 +48,9 @@ PROVENANCE = (
     "red_team",
 )
 
-_MATCH = PROVENANCE.index("match_id")
+_MATCH, _BLUE, _RED, _TIME = (
+    PROVENANCE.index(name) for name in ("match_id", "blue_team", "red_team", "event_time")
+)
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -55,8 +58,11 @@ Scores = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Scorer(Protocol):
     """What answers: a model on Triton."""
 
-    def score(self, matrix: np.ndarray) -> Scores:
-        """Probability, lower and upper end of the interval, each of shape [n], for rows of shape [n, f]."""
+    def score(self, matrix: np.ndarray, before: np.ndarray | None = None) -> Scores:
+        """Probability, lower and upper end of the interval, each of shape [n], for rows of shape [n, f].
+
+        ``before`` holds the pre-match log odds of each row, NaN where unknown.
+        """
         ...
 
 
@@ -70,6 +76,7 @@ class Served:
         service: Name of the feature service: the list of features, by name and version.
         features: Features in the model's order.
         interval_level: Stated coverage of the interval.
+        card: Its card; None where nothing but the above is known.
     """
 
     name: str
@@ -77,11 +84,14 @@ class Served:
     service: str
     features: tuple[str, ...]
     interval_level: float
+    card: Card | None = None
 
     @classmethod
     def of(cls, card: Card) -> Served:
         """The version of a card."""
-        return cls(card.name, card.version, card.feature_service, tuple(card.features), card.interval_level)
+        return cls(
+            card.name, card.version, card.feature_service, tuple(card.features), card.interval_level, card
+        )
 
 
 class Choice(Protocol):
@@ -103,9 +113,13 @@ def identity(*parts: object) -> str:
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
-def prediction_id(model: Served, match_id: str, partition: int, offset: int) -> str:
-    """Identity of a prediction about a match: model, version and position in the log."""
-    return identity(model.name, model.version, match_id, EVENTS, partition, offset)
+def prediction_id(
+    model: Served, match_id: str, partition: int, offset: int, before: float | None = None
+) -> str:
+    """Identity of a prediction about a match: model, version, position in the log, and the pre-match log odds
+    where they are known."""
+    parts = () if before is None else (before,)
+    return identity(model.name, model.version, match_id, EVENTS, partition, offset, *parts)
 
 
 @dataclass(frozen=True)
@@ -117,35 +131,57 @@ class Position:
     time: int
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Vectors that are scored together.
+
+    Attributes:
+        rows: Values of ``PROVENANCE`` for each vector.
+        positions: Where each vector lay.
+        matrix: The vectors, float32, shape [n, f].
+        inputs: What was known before each match, shape [n, k], see ``pre_match.Before.of``.
+    """
+
+    rows: Sequence[tuple[Any, ...]]
+    positions: Sequence[Position]
+    matrix: np.ndarray
+    inputs: np.ndarray
+
+    def take(self, places: Sequence[int]) -> Batch:
+        """Some of them."""
+        if len(places) == len(self.rows):
+            return self
+        rows, positions = [self.rows[n] for n in places], [self.positions[n] for n in places]
+        return Batch(rows, positions, self.matrix[places], self.inputs[places])
+
+
 def facts(
-    model: Served,
-    rows: Sequence[tuple[Any, ...]],
-    positions: Sequence[Position],
-    matrix: np.ndarray,
-    scores: Scores,
-    model_time: int,
-    now: int,
+    model: Served, batch: Batch, before: np.ndarray, scores: Scores, model_time: int, now: int
 ) -> list[Record]:
     """``Prediction`` records of one scored batch.
 
     Args:
         model: Which model version answered.
-        rows: Values of ``PROVENANCE`` for each vector.
-        positions: Where each vector lay.
-        matrix: The vectors, float32, shape [n, f].
+        batch: What it was asked.
+        before: Pre-match log odds of each vector, float32, shape [n], NaN where unknown.
         scores: What the model said, see ``Scorer.score``.
         model_time: When the model had answered, ms since the Unix epoch.
         now: When the predictions are published, ms since the Unix epoch.
     """
     probability, low, high = (values.tolist() for values in scores)
     records = []
-    for index, (row, position) in enumerate(zip(rows, positions, strict=True)):
+    for index, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
         given = dict(zip(PROVENANCE, row, strict=True))
         event_time = given["event_time"]
+        known = pre_match.told(before[index], batch.inputs[index])
         records.append(
             {
                 "prediction_id": prediction_id(
-                    model, given["match_id"], given["source_partition"], given["source_offset"]
+                    model,
+                    given["match_id"],
+                    given["source_partition"],
+                    given["source_offset"],
+                    known["pre_match"],
                 ),
                 "model_name": model.name,
                 "model_version": model.version,
@@ -160,7 +196,7 @@ def facts(
                 "interval_high": high[index],
                 "interval_level": model.interval_level,
                 "feature_service": model.service,
-                "features_sha256": sha256(matrix[index], model.service),
+                "features_sha256": pre_match.digest(batch.matrix[index], before[index], model.service),
                 "source_topic": EVENTS,
                 "source_partition": given["source_partition"],
                 "source_offset": given["source_offset"],
@@ -178,6 +214,7 @@ def facts(
                 "league": given["league"],
                 "blue_team": given["blue_team"],
                 "red_team": given["red_team"],
+                **known,
             }
         )
     return records
@@ -192,7 +229,7 @@ class PredictionLoop:
     Args:
         model: The model version that is live at the start; all its versions read the same features.
         choice: Which versions answer.
-        settings: Where Kafka and the registry are.
+        settings: Where Kafka, the registry and Redis are.
         batch: Most vectors that are scored at once.
         poll_seconds: How long to wait for the first vector of a batch.
         commit_seconds: How often offsets are committed.
@@ -212,6 +249,7 @@ class PredictionLoop:
         self.model = model
         self.predicted = 0
         self._choice = choice
+        self._before = pre_match.Before(settings)
         self._batch = batch
         self._poll_seconds = poll_seconds
         self._stopping = False
@@ -240,6 +278,7 @@ class PredictionLoop:
             self._reader.commit()
         finally:
             self._reader.close()
+            self._before.close()
             log.info("predictor.stopped", predicted=self.predicted)
 
     def stop(self) -> None:
@@ -260,9 +299,10 @@ class PredictionLoop:
         rows, positions = self._decode(messages)
         if rows:
             split = len(PROVENANCE)
-            matrix = to_matrix([row[split:] for row in rows])
             given = [row[:split] for row in rows]
-            records = self._told(given, positions, matrix)
+            inputs = self._before.of([_match_of(row) for row in given])
+            batch = Batch(given, positions, to_matrix([row[split:] for row in rows]), inputs)
+            records = self._told(batch)
             if records is None:
                 return
             for record in records:
@@ -270,23 +310,19 @@ class PredictionLoop:
             self.predicted += len(rows)
         self._reader.done(messages)
 
-    def _told(
-        self, rows: list[tuple[Any, ...]], positions: list[Position], matrix: np.ndarray
-    ) -> list[Record] | None:
+    def _told(self, batch: Batch) -> list[Record] | None:
         """Ask the model until it answers, longer and longer apart; none when told to stop meanwhile."""
         pause = 0.05
         while not self._stopping:
             try:
-                return self._ask(rows, positions, matrix)
+                return self._ask(batch)
             except ModelError as away:
                 log.warning("predictor.model_away", error=str(away), retry_in_s=pause)
                 self._reader.hold(pause, lambda: self._stopping)
                 pause = min(pause * 2, 2.0)
         return None
 
-    def _ask(
-        self, rows: list[tuple[Any, ...]], positions: list[Position], matrix: np.ndarray
-    ) -> list[Record]:
+    def _ask(self, batch: Batch) -> list[Record]:
         """Predictions in the order of the rows, and those of versions in shadow after them.
 
         Raises:
@@ -295,37 +331,28 @@ class PredictionLoop:
         deployment = self._choice.deployment()
         found: list[tuple[int, Record]] = []
         for number in deployment.serving:
-            places = [n for n, row in enumerate(rows) if deployment.version_for(row[_MATCH]) == number]
-            said = self._said(number, places, rows, positions, matrix)
-            found += zip(places, said, strict=True)
+            places = [n for n, row in enumerate(batch.rows) if deployment.version_for(row[_MATCH]) == number]
+            if places:
+                found += zip(places, self._said(number, batch.take(places)), strict=True)
         records = [record for _, record in sorted(found, key=lambda one: one[0])]
         for number in deployment.shadow:
-            records += self._tried(number, rows, positions, matrix)
+            records += self._tried(number, batch)
         return records
 
-    def _said(
-        self,
-        number: str,
-        places: list[int],
-        rows: list[tuple[Any, ...]],
-        positions: list[Position],
-        matrix: np.ndarray,
-    ) -> list[Record]:
-        if not places:
-            return []
+    def _said(self, number: str, batch: Batch) -> list[Record]:
         served, scorer = self._choice.version(number)
-        vectors = matrix[places]
-        scores = scorer.score(vectors)
+        if served.card is None:
+            before = np.full(len(batch.rows), np.nan, np.float32)
+        else:
+            before = pre_match.estimates(served.card, batch.inputs)
+        scores = scorer.score(batch.matrix, before)
         model_time = now_ms()
-        given, at = [rows[n] for n in places], [positions[n] for n in places]
-        return facts(served, given, at, vectors, scores, model_time, now_ms())
+        return facts(served, batch, before, scores, model_time, now_ms())
 
-    def _tried(
-        self, number: str, rows: list[tuple[Any, ...]], positions: list[Position], matrix: np.ndarray
-    ) -> list[Record]:
+    def _tried(self, number: str, batch: Batch) -> list[Record]:
         """What a version in shadow says; nothing while it does not answer."""
         try:
-            records = self._said(number, list(range(len(rows))), rows, positions, matrix)
+            records = self._said(number, batch)
         except ModelError as away:
             log.warning("predictor.shadow_away", version=number, error=str(away))
             return []
@@ -344,3 +371,8 @@ class PredictionLoop:
                 Position(message.partition() or 0, message.offset() or 0, message.timestamp()[1])
             )
         return rows, positions
+
+
+def _match_of(row: tuple[Any, ...]) -> pre_match.Match:
+    """The match that a vector is of, from its values of ``PROVENANCE``."""
+    return pre_match.Match(row[_MATCH], (row[_BLUE] or None, row[_RED] or None), row[_TIME])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-MATCH, PLAYER = "match", "player"
+MATCH: Final = "match"
+PLAYER: Final = "player"
+OF_MATCHES = ("blue_team", "red_team")
+OF_PLAYERS = ("statistic", "line", "match_id", "opponent", "side", "champion", "maps")
+"""What only questions about players may say; ``OF_MATCHES`` is the same of matches."""
 STATISTICS = ("kills", "deaths", "assists")
 MOST_IN_BATCH = 1_000
 LONGEST_ID = 200
@@ -38,6 +42,28 @@ class Question(BaseModel):
     line: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         None, description="For a player: the line that P(over) is asked for."
     )
+    match_id: Text | None = Field(
+        None,
+        description="For a player: the match that is asked about, from its MATCH_START to its end; null for "
+        "the one that the player is seen to play, or for the next map where opponent, side or champion is "
+        "given.",
+    )
+    opponent: Text | None = Field(
+        None, description="For a player: the other team; in a match that is being played its own are known."
+    )
+    side: Literal["blue", "red"] | None = Field(None, description="For a player: blue or red, likewise.")
+    champion: Text | None = Field(None, description="For a player: the champion, likewise.")
+    maps: Annotated[Annotated[int, Field(ge=1, le=3)] | None, BeforeValidator(_whole)] = Field(
+        None,
+        description="For a player: over how many maps of a best of three, from its first, the statistic is "
+        "summed; a third map counts where it is played. Null for this map alone.",
+    )
+    blue_team: Text | None = Field(
+        None,
+        description="For a match that has not begun: the blue team. With red_team it is answered before its "
+        "first event; of a match that has begun the teams are known.",
+    )
+    red_team: Text | None = Field(None, description="For a match that has not begun: the red team.")
     max_age_ms: Annotated[Annotated[int, Field(ge=0, le=2**53)] | None, BeforeValidator(_whole)] = Field(
         None, description="Oldest features that may answer, in ms; null for any."
     )
@@ -51,3 +77,9 @@ def from_record(record: Mapping[str, Any]) -> Question:
         pydantic.ValidationError: A field is out of its bounds.
     """
     return Question.model_validate({name: record[name] for name in Question.model_fields})
+
+
+def refusal_of(question: Question, names: Sequence[str], text: str) -> str:
+    """Why a question cannot be answered: the text with the first of the names that it gives, or empty."""
+    given = next((name for name in names if getattr(question, name) is not None), None)
+    return "" if given is None else text.format(given.replace("_", " "))

@@ -1,4 +1,4 @@
-"""A small gRPC client of Triton (KServe v2 inference protocol) for models of one input, ``features``."""
+"""A small gRPC client of Triton (KServe v2 inference protocol): features, and what is known beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tritonclient.utils import InferenceServerException
 
 from riftstream.errors import ModelError
 
-INPUT = "features"
+INPUT, PRE_MATCH = "features", "pre_match"
 OUTPUTS = ("probability", "interval_low", "interval_high")
 
 _CHANNEL = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
@@ -42,11 +42,14 @@ class TritonClient:
         except InferenceServerException:
             return False
 
-    def score(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def score(
+        self, matrix: np.ndarray, before: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Probability and the two ends of its interval, for a model with these outputs.
 
         Args:
             matrix: Feature vectors, float32, shape [n, f], NaN for what is missing.
+            before: See ``infer``.
 
         Returns:
             Three arrays, float32, shape [n]: probability, lower end, upper end.
@@ -54,25 +57,30 @@ class TritonClient:
         Raises:
             ModelError: Triton is away, has no such model, or refuses the vectors.
         """
-        probability, low, high = self.infer(matrix, OUTPUTS)
+        probability, low, high = self.infer(matrix, OUTPUTS, before)
         return probability.reshape(-1), low.reshape(-1), high.reshape(-1)
 
-    def infer(self, matrix: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray]:
+    def infer(
+        self, matrix: np.ndarray, outputs: Sequence[str], before: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Outputs of the model by name, each with one row a vector.
 
         Args:
             matrix: Feature vectors, float32, shape [n, f], NaN for what is missing.
             outputs: Names of the outputs.
+            before: Pre-match log odds of each vector, float32, shape [n], NaN where unknown; only for a model
+                that takes them. None, or all NaN, is not sent.
 
         Raises:
             ModelError: Triton is away, has no such model, or refuses the vectors.
         """
-        given = triton.InferInput(INPUT, list(matrix.shape), "FP32")
-        given.set_data_from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))
+        given = [_input(INPUT, matrix)]
+        if before is not None and not np.isnan(before).all():
+            given.append(_input(PRE_MATCH, before.reshape(-1, 1)))
         try:
             answer = self._client.infer(
                 self._model,
-                [given],
+                given,
                 model_version=self._version,
                 outputs=[triton.InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._timeout,
@@ -89,3 +97,9 @@ class TritonClient:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+
+def _input(name: str, values: np.ndarray) -> triton.InferInput:
+    found = triton.InferInput(name, list(values.shape), "FP32")
+    found.set_data_from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return found

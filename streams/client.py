@@ -384,7 +384,7 @@ class PredictionSubscriber:
     """Follows predictions.
 
     Args:
-        match: Only predictions of this match; all by default.
+        match: Only predictions of who wins this match; all by default, those about players among them.
         settings: Where Kafka and the registry are; the process's settings by default.
         start: ``latest`` for predictions from now on, ``earliest`` for all that are kept.
         stop_at_end: Stop at the newest prediction that there was at the start.
@@ -418,7 +418,7 @@ class PredictionSubscriber:
                 yield received.record
 
     def _wanted(self, prediction: Record) -> bool:
-        if self._match is not None and prediction["match_id"] != self._match:
+        if self._match is not None and prediction["subject_id"] != self._match:
             return False
         if prediction["shadow"] and not self._shadow:
             return False

@@ -218,6 +218,8 @@ def match_result(events: Sequence[Event]) -> Record | None:
 
 SUMMED = ("events", "kills", "deaths", "assists", "items", "wards_placed", "wards_killed")
 HIGHEST = ("gold", "creep_score", "level", "game_time_ms", "event_time")
+TOTALS = ("kills", "deaths", "assists")
+SO_FAR = tuple(f"match_{name}" for name in TOTALS)
 
 
 def parts(event: Event) -> list[Record]:
@@ -246,8 +248,10 @@ def parts(event: Event) -> list[Record]:
 
 
 def player_windows(events: Sequence[Event]) -> dict[tuple[str, str, int], Record]:
-    """Per (player_id, match_id, window_start): the sums and highest values over all rows of that window."""
+    """Per (player_id, match_id, window_start): the sums and highest values over all rows of that window, and
+    what the player had in the match as of the last of them."""
     windows: dict[tuple[str, str, int], Record] = {}
+    totals: dict[tuple[str, str], dict[str, int]] = {}
     for event in events:
         start = event["event_time"] // 5_000 * 5_000
         for part in parts(event):
@@ -260,4 +264,8 @@ def player_windows(events: Sequence[Event]) -> dict[tuple[str, str, int], Record
             for field in HIGHEST:
                 values = [value for value in (window[field], part.get(field)) if value is not None]
                 window[field] = max(values) if values else None
+            total = totals.setdefault(key[:2], dict.fromkeys(TOTALS, 0))
+            for field in TOTALS:
+                total[field] += part.get(field, 0)
+                window[f"match_{field}"] = total[field]
     return windows

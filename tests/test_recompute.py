@@ -390,6 +390,9 @@ def test_player_windows_sum_parts_by_five_seconds_of_event_time() -> None:
         "level": None,
         "game_time_ms": 64_999,
         "event_time": 64_999,
+        "match_kills": 2,
+        "match_deaths": 1,
+        "match_assists": 0,
     }
     assert_holds(
         windows[("b", "m", 60_000)],

@@ -77,5 +77,5 @@ SELECT w.player_id, s.match_id, w.window_start, w.events, w.kills, w.deaths, w.a
 FROM states AS s
 CROSS JOIN UNNEST(s.player_windows) AS w (
   player_id, window_start, late, team, `role`, champion, events, kills, deaths, assists, items, wards_placed,
-  wards_killed, gold, creep_score, level, game_time_ms, event_time)
+  wards_killed, gold, creep_score, level, game_time_ms, event_time, match_kills, match_deaths, match_assists)
 WHERE NOT s.duplicate AND NOT w.late;

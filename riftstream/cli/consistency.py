@@ -1,6 +1,7 @@
 """Features as they were served against the same made again in batch: by hash, then by value.
 
-Every prediction names the hash of its feature vector and the place in the log that the vector covers. Here
+Every prediction names the hash of its feature vector and the place in the log that the vector covers; what
+was known before the match, which the hash covers too, is in its record and is taken from there. Here
 the events of whole matches are read from one snapshot of ``raw.match_events``, the job's own SQL makes their
 features anew in batch, and each vector is compared with the one that was served. Where hashes differ, the
 values that were served are read from ``match-features``, and ``feature-mismatches`` gets a record for each
@@ -54,7 +55,7 @@ _PASSED_ON = (
 )
 _FIELDS = (
     *(*_PASSED_ON, "features_sha256", "as_of", "subject_type", "subject_id", "model_name"),
-    *("model_version", "degraded"),
+    *("model_version", "degraded", "statistic", "maps", "opponent", "side", "champion", "pre_match"),
 )
 """Fields of a prediction that a check reads."""
 
@@ -124,7 +125,7 @@ class Again:
         partitions, offsets = (rows[name].to_pylist() for name in ("source_partition", "source_offset"))
         self._row = {place: row for row, place in enumerate(zip(partitions, offsets, strict=True))}
         self._matrices: dict[str, np.ndarray] = {}
-        self._hashes: dict[tuple[str, Place], str] = {}
+        self._hashes: dict[tuple[str, Place, float | None], str] = {}
 
     @cached_property
     def events(self) -> Counter[str]:
@@ -134,13 +135,14 @@ class Again:
     def __contains__(self, place: Place) -> bool:
         return place in self._row
 
-    def sha256(self, service: str, place: Place) -> str:
-        """Hash of a service's vector after the event at a place."""
-        from models.vector import sha256
+    def sha256(self, prediction: Record) -> str:
+        """Hash of what a prediction stands on: the vector after its event, and its pre-match log odds."""
+        from serving.pre_match import digest
 
-        key = (service, place)
+        service, at, before = prediction["feature_service"], place(prediction), prediction["pre_match"]
+        key = (service, at, before)
         if key not in self._hashes:
-            self._hashes[key] = sha256(self._matrix(service)[self._row[place]], service)
+            self._hashes[key] = digest(self._matrix(service)[self._row[at]], before, service)
         return self._hashes[key]
 
     def value(self, name: str, place: Place) -> Any:
@@ -367,7 +369,7 @@ def _count(report: Report, served: Sequence[Record], again: Again) -> None:
 def differs(prediction: Record, again: Again) -> bool:
     """Whether the vector of a prediction could be made again and is another, by its hash."""
     at = place(prediction)
-    made = at in again and again.sha256(prediction["feature_service"], at)
+    made = at in again and again.sha256(prediction)
     return bool(made) and made != prediction["features_sha256"]
 
 
@@ -389,7 +391,7 @@ def mismatches(served: Sequence[Record], again: Again, source: Source) -> list[R
     for one in served:
         vector = held.get((one["feature_partition"], one["feature_offset"]))
         for feature, said, made in compare(one, vector, again):
-            digest = again.sha256(one["feature_service"], place(one))
+            digest = again.sha256(one)
             found.append(_mismatch(one, feature, said, made, digest))
     return found
 
@@ -402,11 +404,14 @@ def compare(prediction: Record, vector: Record | None, again: Again) -> list[tup
         vector: The record of ``match-features`` that it was made of; None where it is not kept.
         again: The vectors made again.
     """
-    from models.vector import from_records, sha256
+    from models.vector import from_records
+    from serving.pre_match import digest
 
-    service = prediction["feature_service"]
+    service, before = prediction["feature_service"], prediction["pre_match"]
     names = features_of(service)
-    if vector is None or sha256(from_records([vector], names)[0], service) != prediction["features_sha256"]:
+    if vector is None:
+        return [(WHOLE, None, None)]
+    if digest(from_records([vector], names)[0], before, service) != prediction["features_sha256"]:
         return [(WHOLE, None, None)]
     values = ((name, vector[name], again.value(name, place(prediction))) for name in names)
     return [(name, said, made) for name, said, made in values if said != made]

@@ -151,7 +151,7 @@ class _Maker:
 
 def _sha256(kind: Kind, reader: HistoryReader, card: Card, prediction: Record) -> str | None:
     """Hash of the vector that the serving code makes of what a reader gives; None where that is nothing."""
-    from models.vector import sha256
+    from serving.again import read_again
 
-    (known,) = kind.read(reader, card, [prediction["subject_id"]])
-    return None if known.missing else sha256(known.vector, card.feature_service)
+    known = read_again(kind, reader, card, prediction)
+    return None if known.missing or known.refusal else known.sha256(card.feature_service)

@@ -24,6 +24,13 @@ class Statistic(StrEnum):
     ASSISTS = "assists"
 
 
+class Side(StrEnum):
+    """Sides of the map."""
+
+    BLUE = "blue"
+    RED = "red"
+
+
 _HOPS = (
     ("kafka", "age_kafka_ms"),
     ("flink", "age_flink_ms"),
@@ -101,7 +108,7 @@ def describe_player(answers: list[Record]) -> list[tuple[str, str]]:
         answers: Answers of the API about the player, one a statistic.
     """
     first = answers[0]
-    lines = [("player", first["subject_id"])]
+    lines = [("player", first["subject_id"]), ("map", _map(first))]
     for answer in answers:
         low, middle, high = (answer["quantiles"][name] for name in ("5", "50", "95"))
         text = f"{answer['mean']:.1f} on average, median {middle}, {low} to {high} in nine maps of ten"
@@ -119,8 +126,16 @@ def describe_player(answers: list[Record]) -> list[tuple[str, str]]:
     return lines
 
 
-def ask_player(player: str, statistics: Sequence[str], line: float | None) -> list[Record] | None:
+def ask_player(
+    player: str, statistics: Sequence[str], line: float | None, **told: str | int | None
+) -> list[Record] | None:
     """Answers about a player by the API; None where it knows of no such player, or answers for none.
+
+    Args:
+        player: The player.
+        statistics: What is asked for.
+        line: The line that is to be beaten; None for none.
+        told: What else the question says, by the names of ``Question``.
 
     Raises:
         StackError: The API does not answer.
@@ -129,7 +144,7 @@ def ask_player(player: str, statistics: Sequence[str], line: float | None) -> li
     import httpx
 
     url = get_settings().api_url
-    question = {"subject_type": "player", "subject_id": player, "line": line}
+    question = {"subject_type": "player", "subject_id": player, "line": line, **told}
     answers = []
     try:
         with httpx.Client(base_url=url, timeout=10, trust_env=False) as api:
@@ -143,6 +158,20 @@ def ask_player(player: str, statistics: Sequence[str], line: float | None) -> li
     except httpx.HTTPError as cause:
         raise StackError(f"The API at {url} does not answer: {cause}.", "Start it with 'rift up'.") from cause
     return answers
+
+
+def _map(answer: Record) -> str:
+    """Which map an answer about a player is of, and what was taken into account."""
+    told = answer.get("context") or {}
+    texts = (("team", "for {}"), ("opponent", "against {}"), ("side", "on {}"), ("champion", "with {}"))
+    parts = " ".join(text.format(told[name]) for name, text in texts if told.get(name))
+    which = "the next map"
+    if told.get("match_id"):
+        score = "/".join(str(told[name]) for name in ("kills", "deaths", "assists"))
+        which = f"{told['match_id']} at {words.clock(told['game_time_ms'])}, {score} so far"
+    if answer["maps"] is not None and answer["maps"] > 1:
+        which += f" and those after it, {answer['maps']} in all"
+    return f"{which}, {parts}" if parts else which
 
 
 def _show(lines: list[tuple[str, str]]) -> None:
@@ -162,16 +191,23 @@ def _predict(
     line: Annotated[
         float | None, typer.Option(min=0, max=1000, help="Of a player: the line that is to be beaten.")
     ] = None,
+    opponent: Annotated[str | None, typer.Option(help="Of a player: the other team of the next map.")] = None,
+    side: Annotated[Side | None, typer.Option(help="Of a player: the side in the next map.")] = None,
+    champion: Annotated[str | None, typer.Option(help="Of a player: the champion in the next map.")] = None,
+    maps: Annotated[
+        int | None, typer.Option(min=1, max=3, help="Of a player: summed over so many maps of a series.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show what is predicted: the newest of a match, or a player's statistics in a map to come.
+    """Show what is predicted: the newest of a match, or a player's statistics in the map played or to come.
 
     Example: rift predict TRLH1/30030 --at 20:00
     """
     from riftstream.cli.reading import newest, unknown_match
 
     limit = None if at is None else words.parse_clock(at)
-    about_player = statistic is not None or line is not None
+    told = {"opponent": opponent, "side": side and side.value, "champion": champion, "maps": maps}
+    about_player = any(one is not None for one in (statistic, line, *told.values()))
     prediction = None if about_player else newest(subject, lambda record: _wanted(record, limit))
     if prediction is None and limit is not None and newest(subject, lambda record: _wanted(record, None)):
         raise RiftError(f"The match {subject} has no prediction at or before {words.clock(limit)}.")
@@ -179,7 +215,7 @@ def _predict(
         print_json(prediction) if json else _show(describe(prediction))
         return
     wanted = [statistic.value] if statistic else [one.value for one in Statistic]
-    answers = None if limit is not None else ask_player(subject, wanted, line)
+    answers = None if limit is not None else ask_player(subject, wanted, line, **told)
     if answers is None and about_player:
         raise RiftError(f"Nothing is known of a player {subject}.", "Names are as the source spells them.")
     if answers is None:

@@ -1,7 +1,8 @@
 """``rift replay-prediction``: make a prediction again from the log's history, and compare.
 
 The match's features are rebuilt from ``raw.match_events`` with the SQL that made them on the stream, the
-model version that the prediction names scores them, and all must be equal, to the last bit.
+model version that the prediction names scores them, and all must be equal, to the last bit. What was known
+before the match is in the record: the estimate is made again from it, by the version's regression.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from riftstream.errors import RiftError
 from streams.avro import Record
 
 JOB, VIEW = "match_pipeline", "features"
-COMPARED = ("features_sha256", "probability", "interval_low", "interval_high")
+COMPARED = ("features_sha256", "pre_match", "probability", "interval_low", "interval_high")
 
 
 @dataclass(frozen=True)
@@ -65,31 +66,57 @@ def rebuild(prediction: Record) -> Record:
         RiftError: The lakehouse does not hold the event, or the prediction is a fallback or about a player.
         ModelError: The model version is not known any more.
     """
-    from models.publish import serve
-    from models.vector import from_records, sha256
-    from riftstream.cli.deploy import deployment_of
-    from riftstream.settings import get_settings
-    from serving.triton import TritonClient
-    from serving.versions import card_of
-
     if prediction["subject_type"] != "match" or prediction["degraded"]:
         raise RiftError(
             "This prediction cannot be made again: "
             + ("it is a fallback answer." if prediction["degraded"] else "it is about a player."),
             "Those of the live path, about matches, can.",
         )
+    begun = prediction["source_offset"] >= 0
+    return score(prediction, _features(prediction) if begun else None)
+
+
+def score(prediction: Record, state: Record | None) -> Record:
+    """What a prediction's version says of a state, and of what the prediction says was known before it.
+
+    Args:
+        prediction: A prediction about a match.
+        state: The match's features; None for a match that has not begun.
+
+    Returns:
+        The values of ``COMPARED``.
+
+    Raises:
+        ModelError: The model version is not known any more.
+    """
+    import numpy as np
+
+    from models.publish import serve
+    from models.vector import from_records
+    from models.win_probability.features import FEATURES
+    from models.win_probability.model import start
+    from riftstream.cli.deploy import deployment_of
+    from riftstream.settings import get_settings
+    from serving import pre_match
+    from serving.triton import TritonClient
+    from serving.versions import card_of
+
     settings = get_settings()
     deployment = deployment_of(prediction["model_name"], settings)
     card = card_of(deployment, prediction["model_version"], settings)
     client = TritonClient(settings.triton_url, card.name, card.version)
     if not client.ready():
         serve(card)
-    row = _features(prediction)
+    row = dict(zip(FEATURES, start()[0].tolist(), strict=True)) if state is None else state
     matrix = from_records([row], card.features)
-    scores = client.score(matrix)
-    probability, low, high = (float(values[0]) for values in scores)
+    inputs = prediction["pre_match_inputs"]
+    before = np.full(1, np.nan, np.float32)
+    if inputs is not None:
+        before = pre_match.estimates(card, np.array([inputs], np.float64))
+    probability, low, high = (float(values[0]) for values in client.score(matrix, before))
     return {
-        "features_sha256": sha256(matrix[0], card.feature_service),
+        "features_sha256": pre_match.digest(matrix[0], float(before[0]), card.feature_service),
+        "pre_match": None if inputs is None else float(before[0]),
         "probability": probability,
         "interval_low": low,
         "interval_high": high,

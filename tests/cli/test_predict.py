@@ -64,9 +64,15 @@ def test_a_player_in_words_says_how_many_and_how_sure() -> None:
         "model_version": "1",
         "feature_service": "player_props_v1",
         "features_sha256": "ab12",
+        "maps": 2,
+        "context": {"match_id": None, "team": "SKT", "opponent": "KT", "side": "blue", "champion": None},
     }
     told = dict(describe_player([answer, answer | {"statistic": "deaths", "line": None}]))
     assert told["player"] == "Faker"
+    assert told["map"] == "the next map and those after it, 2 in all, for SKT against KT on blue"
+    so_far = {"match_id": "LCK/1", "game_time_ms": 725_000, "kills": 2, "deaths": 0, "assists": 4}
+    playing = dict(describe_player([answer | {"maps": None, "context": so_far}]))
+    assert playing["map"] == "LCK/1 at 12:05, 2/0/4 so far"
     assert told["kills"] == (
         "4.0 on average, median 4, 1 to 8 in nine maps of ten; over 4 with 41.0 %, exactly 4 with 18.0 %"
     )

@@ -34,11 +34,14 @@ def record(view: views.View, key: str, event_time: int, **values: Any) -> dict[s
 
 def write(settings: Any, *rows: tuple[views.View, dict[str, Any]]) -> None:
     writer = RedisWriter(settings)
+    views_of = {view.name: view for view, _ in rows}
+    codecs = {name: Codec(view.schema, 1) for name, view in views_of.items()}
+    transcoders = {name: Transcoder(view, codecs[name]) for name, view in views_of.items()}
     packed = writer.pack(
         (
             view,
             (row["event_time"], *(row[name] for name in view.order)),
-            Transcoder(view, Codec(view.schema, 1)).row(Codec(view.schema, 1).encode(row)),
+            transcoders[view.name].row(codecs[view.name].encode(row)),
         )
         for view, row in rows
     )

@@ -123,7 +123,7 @@ def test_every_match_result_equals_the_recomputation(stack: Settings, played: Ma
 
 def _windows(rows: list[Record]) -> dict[tuple[str, str, int], Record]:
     """The truth of each window by (player, match, start): its newest record."""
-    fields = ("window_end", *recompute.SUMMED, *recompute.HIGHEST)
+    fields = ("window_end", *recompute.SUMMED, *recompute.HIGHEST, *recompute.SO_FAR)
     return {key: {field: row[field] for field in fields} for key, row in newest_windows(rows).items()}
 
 

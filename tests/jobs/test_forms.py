@@ -190,9 +190,11 @@ def test_the_context_of_a_match_is_told_at_its_start_to_each_team_that_has_a_nam
         blue, red = event["blue_team"], event["red_team"]
         for side, team, opponent in (("blue", blue, red), ("red", red, blue)):
             if team:
-                wanted[event["match_id"], team] = (side, opponent, *shared)
-    names = ("side", "opponent", "league", "stage", "event_time")
+                roster = (event[f"{side}_players"], event[f"{side}_champions"])
+                wanted[event["match_id"], team] = (side, opponent, *shared, *roster)
+    names = ("side", "opponent", "league", "stage", "event_time", "players", "champions")
     found = {(r["match_id"], r["team"]): tuple(r[name] for name in names) for r in streamed["match_context"]}
+    assert any(players for *_, players, _ in wanted.values())
     assert found == wanted
     assert len(streamed["match_context"]) == len(wanted)
     assert len(wanted) == 2 * len(starts) - 1, "one team has no name"

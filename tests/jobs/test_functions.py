@@ -24,6 +24,7 @@ TOLD = ["duplicate", "clock_ms", "events", "out_of_order_events", "late_events",
 WINDOW = [
     *("player_id", "window_start", "late", "team", "champion"),
     *("events", "kills", "deaths", "assists", "items", "gold", "event_time"),
+    *("match_kills", "match_deaths", "match_assists"),
 ]
 
 Event = dict[str, Any]
@@ -151,6 +152,7 @@ def _windows(events: list[Event]) -> list[list[Any]]:
                 *(name, start, late, _known(of_player, "team"), _known(of_player, "champion"), len(rows)),
                 *(sum(part[2] == what for part in rows) for what in ("kills", "deaths", "assists", "items")),
                 *(max(gold, default=None), max(part[0] for part in rows)),
+                *(sum(part[2] == what for part in of_player) for what in ("kills", "deaths", "assists")),
             ]
         )
     return told

@@ -147,7 +147,7 @@ def test_the_newest_record_of_each_player_window_is_what_plain_python_says(
         windows[row["player_id"], row["match_id"], row["window_start"]] = row
     assert windows.keys() == expected.keys()
     for key, wanted in expected.items():
-        fields = (*recompute.SUMMED, *recompute.HIGHEST)
+        fields = (*recompute.SUMMED, *recompute.HIGHEST, *recompute.SO_FAR)
         assert {f: windows[key][f] for f in fields} == {f: wanted[f] for f in fields}
 
 

@@ -11,7 +11,7 @@ from serving.api import _routes
 from serving.questions import Question
 from streams.schemas import for_topic
 
-PLAIN = {"string": "string", "long": "integer", "double": "number"}
+PLAIN = {"string": "string", "int": "integer", "long": "integer", "double": "number"}
 
 
 def test_a_question_is_the_record_of_the_topic() -> None:
@@ -28,7 +28,7 @@ def test_an_answer_is_a_prediction_and_what_http_adds() -> None:
     schemas = openapi.document()["components"]["schemas"]
     names = {field.name for field in for_topic("predictions").fields}
     assert set(schemas["Prediction"]["properties"]) == names
-    own = {"answered_from", "age_ms", "mean", "quantiles"}
+    own = {"answered_from", "age_ms", "mean", "quantiles", "context"}
     assert set(schemas["Answer"]["properties"]) - names == own
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from models.vector import sha256, to_matrix
-from serving.predictor import PROVENANCE, Position, Served, facts, prediction_id
+from models.win_probability.pre_match import INPUTS
+from serving.pre_match import digest
+from serving.predictor import PROVENANCE, Batch, Position, Served, facts, prediction_id
 from streams.avro import Codec
 from streams.schemas import for_topic
 
@@ -29,9 +31,12 @@ MATRIX = to_matrix([(3, None)])
 SCORES = (np.array([0.7]), np.array([0.6]), np.array([0.8]))
 
 
-def one() -> dict[str, object]:
+def one(before: float = float("nan")) -> dict[str, object]:
     row = tuple(ROW[name] for name in PROVENANCE)
-    (record,) = facts(MODEL, [row], [Position(1, 5, 1_020)], MATRIX, SCORES, 1_030, 1_031)
+    inputs = np.full((1, len(INPUTS)), np.nan)
+    inputs[0, 0] = 0.5
+    batch = Batch([row], [Position(1, 5, 1_020)], MATRIX, inputs)
+    (record,) = facts(MODEL, batch, np.array([before], np.float32), SCORES, 1_030, 1_031)
     return record
 
 
@@ -56,6 +61,21 @@ def test_a_fact_names_the_data_that_it_covers() -> None:
     )
     assert (record["feature_partition"], record["feature_offset"]) == (1, 5)
     assert record["features_sha256"] == sha256(MATRIX[0], "win_probability_v1")
+
+
+def test_what_was_known_before_is_in_the_record_in_the_hash_and_in_the_id() -> None:
+    codec = Codec(for_topic("predictions"), 1)
+    record = codec.decode(codec.encode(one(0.3)))
+    assert record["pre_match"] == float(np.float32(0.3))
+    assert record["pre_match_inputs"] == [0.5] + [0.0] * (len(INPUTS) - 1)
+    assert record["features_sha256"] == digest(MATRIX[0], 0.3, "win_probability_v1")
+    identities = {
+        (found["prediction_id"], found["features_sha256"]) for found in (one(), one(0.3), one(0.31))
+    }
+    assert len(identities) == 3
+    assert len({first for first, _ in identities}) == len({second for _, second in identities}) == 3
+    nothing = one()
+    assert (nothing["pre_match"], nothing["pre_match_inputs"]) == (None, None)
 
 
 def test_the_same_position_has_the_same_prediction_id() -> None:

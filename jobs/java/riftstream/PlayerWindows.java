@@ -8,15 +8,17 @@ import org.apache.flink.table.data.StringData;
 
 /**
  * Five-second tumbling windows of event time of one player in one match, each as it stands with the row that came
- * last. Nothing waits for a watermark, and no row comes too late for its window: those of the last ten minutes are
- * kept, and a row for an older one is a window of its own, marked late.
+ * last, and with what the player has in the match so far. Nothing waits for a watermark, and no row comes too late
+ * for its window: those of the last ten minutes are kept, and a row for an older one is a window of its own, marked
+ * late.
  */
 final class PlayerWindows {
     static final String TYPE = "ROW<player_id STRING, window_start BIGINT NOT NULL, late BOOLEAN NOT NULL,"
             + " team STRING, `role` STRING, champion STRING,"
             + " events BIGINT NOT NULL, kills BIGINT NOT NULL, deaths BIGINT NOT NULL, assists BIGINT NOT NULL,"
             + " items BIGINT NOT NULL, wards_placed BIGINT NOT NULL, wards_killed BIGINT NOT NULL,"
-            + " gold INT, creep_score INT, level INT, game_time_ms BIGINT NOT NULL, event_time BIGINT NOT NULL>";
+            + " gold INT, creep_score INT, level INT, game_time_ms BIGINT NOT NULL, event_time BIGINT NOT NULL,"
+            + " match_kills BIGINT NOT NULL, match_deaths BIGINT NOT NULL, match_assists BIGINT NOT NULL>";
 
     static final int EVENTS = 0;
     static final int KILLS = 1;
@@ -32,6 +34,7 @@ final class PlayerWindows {
     private static final int CLOCK = 10;
     private static final int SINCE_START = 11;
     private static final int FIELDS = 12;
+    private static final int TOTALS = 3;
 
     private static final long LENGTH_MS = 5_000;
     private static final long KEPT_MS = 600_000;
@@ -44,6 +47,9 @@ final class PlayerWindows {
     private int size;
     private long[] starts = {};
     private int[] fields = {};
+
+    /** Kills, deaths and assists in the match so far. */
+    private int[] totals = new int[TOTALS];
 
     PlayerWindows(StringData player) {
         this.player = player;
@@ -80,12 +86,17 @@ final class PlayerWindows {
         if (count != EVENTS) {
             into[at + count]++;
         }
+        if (count >= KILLS && count <= ASSISTS) {
+            totals[count - KILLS]++;
+        }
         raise(into, at + GOLD, gold);
         raise(into, at + CREEP_SCORE, creepScore);
         raise(into, at + LEVEL, level);
         into[at + CLOCK] = Math.max(into[at + CLOCK], clock);
         into[at + SINCE_START] = Math.max(into[at + SINCE_START], (int) (eventTime - start));
-        Told told = new Told(this, start, late, Arrays.copyOfRange(into, at, at + FIELDS));
+        int[] fieldsTold = Arrays.copyOfRange(into, at, at + FIELDS + TOTALS);
+        System.arraycopy(totals, 0, fieldsTold, FIELDS, TOTALS);
+        Told told = new Told(this, start, late, fieldsTold);
         forget();
         return told;
     }
@@ -142,6 +153,7 @@ final class PlayerWindows {
         other.size = size;
         other.starts = Arrays.copyOf(starts, size);
         other.fields = Arrays.copyOf(fields, size * FIELDS);
+        other.totals = totals.clone();
         return other;
     }
 
@@ -154,6 +166,7 @@ final class PlayerWindows {
         for (int i = 0; i < size; i++) {
             out.writeLong(starts[i]);
         }
+        Ints.write(totals, TOTALS, out);
     }
 
     static PlayerWindows read(DataInputView in) throws IOException {
@@ -167,6 +180,7 @@ final class PlayerWindows {
         for (int i = 0; i < windows.size; i++) {
             windows.starts[i] = in.readLong();
         }
+        windows.totals = Ints.read(in);
         return windows;
     }
 
@@ -192,7 +206,7 @@ final class PlayerWindows {
 
         @Override
         public int getArity() {
-            return FIRST + FIELDS;
+            return FIRST + FIELDS + TOTALS;
         }
 
         @Override
