@@ -13,7 +13,7 @@ from bench.pipeline import JOB, OUT, real_matches, records
 from bench.platform import Usage, running_platform
 from bench.plots import Bars
 from bench.results import Result, save
-from jobs import runner
+from jobs import ddl, runner
 from riftstream.cli import plan
 from riftstream.console import err
 from riftstream.errors import RiftError
@@ -48,7 +48,11 @@ def _written(settings: Settings) -> int:
 
 def _behind(settings: Settings) -> int:
     """Events that the job of alerts has not read, by its last checkpoint."""
-    return next(topic.lag.get(ALERTS, 0) for topic in topic_status(settings) if topic.name == EVENTS)
+    return next(
+        topic.lag.get(ddl.group(ALERTS), topic.records)
+        for topic in topic_status(settings)
+        if topic.name == EVENTS
+    )
 
 
 def _wait(settings: Settings, written: int, alerts: bool) -> None:

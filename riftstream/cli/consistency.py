@@ -40,9 +40,6 @@ MISMATCHES, CHECKS = "feature-mismatches", "feature-checks"
 WHOLE = "*"
 """Feature of a mismatch whose values are not known."""
 
-_READERS = {"live-matches": JOB, TOPIC: "predictor-win_probability"}
-"""Topics between an event and its prediction, with the consumer group that carries on what is there."""
-
 _LAKE_PATIENCE_S = 30.0
 _MOST_NAMED = 500
 """Up to so many matches are named to Flink; of more, all matches of their time are made anew."""
@@ -192,10 +189,12 @@ def behind(settings: Settings) -> int:
     Raises:
         StackError: Kafka does not answer.
     """
+    from jobs.ddl import group
     from streams.status import topic_status
 
+    readers = {"live-matches": group(JOB), TOPIC: "predictor-win_probability"}
     topics = {topic.name: topic for topic in topic_status(settings)}
-    return sum(topics[name].lag.get(reader, topics[name].records) for name, reader in _READERS.items())
+    return sum(topics[name].lag.get(reader, topics[name].records) for name, reader in readers.items())
 
 
 def check(
