@@ -22,8 +22,8 @@ class Load:
 
     Attributes:
         port: Port on loopback.
-        path: Path of every request.
-        bodies: Bodies, taken in turn.
+        paths: Paths, taken in turn.
+        bodies: Bodies, taken in turn, of requests by POST; without any the requests are by GET.
         headers: Headers beside those of JSON.
         connections: Connections, each with one request under way.
         seconds: How long it is measured.
@@ -31,7 +31,7 @@ class Load:
     """
 
     port: int
-    path: str
+    paths: list[str]
     bodies: list[str]
     headers: dict[str, str]
     connections: int
@@ -100,11 +100,15 @@ class _Connection(asyncio.Protocol):
 
 
 def _requests(load: Load) -> list[bytes]:
+    method = "POST" if load.bodies else "GET"
     headers = {"host": f"127.0.0.1:{load.port}", "content-type": "application/json", **load.headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    bodies, paths = load.bodies or [""], load.paths
     return [
-        f"POST {load.path} HTTP/1.1\r\n{head}content-length: {len(body.encode())}\r\n\r\n{body}".encode()
-        for body in load.bodies
+        f"{method} {paths[place % len(paths)]} HTTP/1.1\r\n{head}content-length: {len(body.encode())}\r\n\r\n"
+        f"{body}".encode()
+        for place in range(max(len(paths), len(bodies)))
+        for body in [bodies[place % len(bodies)]]
     ]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
@@ -19,8 +17,8 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
-import websockets
 
+from bench.feed_load import Listen
 from bench.http_load import Heard, Load
 from bench.online import record
 from bench.peers import Program, environment
@@ -31,7 +29,9 @@ from features.online import OnlineReader
 from features.online_write import OnlineWriteLoop
 from features.views import find_view
 from infra import ports, stack
+from infra.processes import inherited
 from models.artefact import ONNX, Card, load_card
+from models.player_props.contract import ROLES
 from models.publish import install
 from riftstream.console import err
 from riftstream.errors import RiftError, StackError
@@ -42,13 +42,15 @@ from streams.clock import now_ms
 
 MODEL = "win_probability"
 MATCHES = 256
+PLAYERS = 250
 SECONDS = 8.0
 CONNECTIONS = (1, 16, 64, 256)
 BATCH = 1_000
 CLIENTS = 1_000
 FEED_RATE = 20
 FEED_SECONDS = 5.0
-PATIENCE = 90.0
+PATIENCE = 300.0
+"""Seconds that a peer may take to answer for the first time; Ray Serve takes one minute at best."""
 
 PEERS = {
     "fastapi": ("FastAPI + uvicorn", None),
@@ -63,14 +65,31 @@ def _matches() -> list[str]:
     return [f"BENCH/{place}" for place in range(MATCHES)]
 
 
+def _players() -> list[str]:
+    return [f"player-{place}" for place in range(PLAYERS)]
+
+
 def _fill(settings: Settings) -> None:
-    """Put a state of each match into Redis, as the platform's writer does."""
-    view, chance = find_view("match_state"), random.Random(5)  # noqa: S311
-    rows = [record(view, name, place, chance) for place, name in enumerate(_matches())]
-    with Producer(settings, topic=view.topic) as producer:
-        producer.send_batch(row | {"event_time": now_ms()} for row in rows)
-    loop = OnlineWriteLoop(settings, views=[view], group="bench-serving")
-    loop.run(lambda: loop.written.records >= MATCHES)
+    """Put a state of each match and forms of players and teams into Redis, as the writer does."""
+    teams = [f"team-{place}" for place in range(PLAYERS // len(ROLES))]
+    views: dict[str, list[dict[str, str]]] = {
+        "match_state": [{} for _ in _matches()],
+        "player_form": [
+            {"role": ROLES[place % len(ROLES)], "team": teams[place % len(teams)]} for place in range(PLAYERS)
+        ],
+        "team_form": [{} for _ in teams],
+    }
+    names = {"match_state": _matches(), "player_form": _players(), "team_form": teams}
+    chance = random.Random(5)  # noqa: S311
+    for name, fixed in views.items():
+        view = find_view(name)
+        rows = [record(view, of, place, chance) for place, of in enumerate(names[name])]
+        with Producer(settings, topic=view.topic) as producer:
+            producer.send_batch(
+                row | more | {"event_time": now_ms()} for row, more in zip(rows, fixed, strict=True)
+            )
+    loop = OnlineWriteLoop(settings, views=[find_view(name) for name in views], group="bench-serving")
+    loop.run(lambda: loop.written.records >= sum(map(len, views.values())))
 
 
 @contextmanager
@@ -99,7 +118,7 @@ def _running_peer(name: str, card: Card, settings: Settings) -> Iterator[tuple[i
     port = ports.choose({name: 21_500}, {}, set())[name]
     with tempfile.TemporaryDirectory(prefix="rift-peer-", ignore_cleanup_errors=True) as folder:
         program = Program(name, Path(folder) / "log")
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_MODEL": str(card.folder / ONNX)}
+        env = {**inherited(), "PYTHONPATH": str(ROOT), "BENCH_MODEL": str(card.folder / ONNX)}
         env |= {"BENTOML_HOME": folder, "BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0"}
         begun = time.perf_counter()
         try:
@@ -177,7 +196,7 @@ def _measure(load: Load) -> Heard:
         subprocess.run(argv, cwd=ROOT, check=True)
         heard = Heard(**json.loads(told.read_bytes()))
     if not heard.latencies_ms:
-        raise StackError(f"Nothing answered at {load.path} within {load.seconds:g} s.")
+        raise StackError(f"Nothing answered at {load.paths[0]} within {load.seconds:g} s.")
     return heard
 
 
@@ -199,11 +218,11 @@ def _singles(port: int, seconds: float) -> list[list[Any]]:
     bodies = [json.dumps({"subject_type": "match", "subject_id": name}) for name in _matches()]
     for connections in CONNECTIONS:
         err.print(f"single, {connections} connections ...")
-        heard = _measure(Load(port, "/v1/predict/single", bodies, {}, connections, seconds))
+        heard = _measure(Load(port, ["/v1/predict/single"], bodies, {}, connections, seconds))
         rows.append(_row(f"single, {connections} connections", "Riftstream", heard))
     err.print("single, past the caches ...")
     anew = {"cache-control": "no-cache"}
-    heard = _measure(Load(port, "/v1/predict/single", bodies, anew, 64, seconds))
+    heard = _measure(Load(port, ["/v1/predict/single"], bodies, anew, 64, seconds))
     rows.append(_row("single, 64 connections, no cache", "Riftstream", heard))
     return rows
 
@@ -214,8 +233,18 @@ def _batches(port: int, seconds: float) -> list[list[Any]]:
     rows = []
     for what, headers in (("", {}), (", no cache", {"cache-control": "no-cache"})):
         err.print(f"batches of {BATCH}{what} ...")
-        heard = _measure(Load(port, "/v1/predict/batch", [body], headers, 1, seconds))
+        heard = _measure(Load(port, ["/v1/predict/batch"], [body], headers, 1, seconds))
         rows.append(_row(f"batch of {BATCH:,}{what}", "Riftstream", heard, BATCH))
+    return rows
+
+
+def _curves(port: int, seconds: float) -> list[list[Any]]:
+    paths = [f"/v1/predict/curve/{name}?statistic=kills" for name in _players()]
+    rows = []
+    for what, headers in (("", {}), (", no cache", {"cache-control": "no-cache"})):
+        err.print(f"curve{what} ...")
+        heard = _measure(Load(port, paths, [], headers, 64, seconds))
+        rows.append(_row(f"curve, 64 connections{what}", "Riftstream", heard))
     return rows
 
 
@@ -227,32 +256,27 @@ def _peer(
     with _running_peer(name, card, settings) as (port, pid, took):
         err.print(f"{name} ...")
         bodies = [_peer_body(name, row) for row in rows]
-        heard = _measure(Load(port, _path(name), bodies, {}, 64, seconds))
+        heard = _measure(Load(port, [_path(name)], bodies, {}, 64, seconds))
         return _row("single, 64 connections, no cache", PEERS[name][0], heard), {
             "start_s": round(took, 1),
             "memory_mb": round(_memory(pid)),
         }
 
 
-async def _listen(port: int, settings: Settings, one: Record) -> list[float]:
+def _listen(port: int, settings: Settings, one: Record) -> list[float]:
     """Milliseconds from the sending of each prediction to its arrival, over all clients."""
-    url = f"ws://127.0.0.1:{port}/v1/predict/live/ws"
-    sockets = []
-    for _ in range(CLIENTS):
-        sockets.append(await websockets.connect(url, compression=None, open_timeout=60))
-    found: list[float] = []
-
-    async def hear(socket: Any) -> None:
-        async for text in socket:
-            found.append(now_ms() - int(text[text.index('"as_of":') + 8 :].split(",", 1)[0]))
-
-    tasks = [asyncio.create_task(hear(socket)) for socket in sockets]
-    await asyncio.to_thread(_tell, settings, one)
-    await asyncio.sleep(3)
-    for task in tasks:
-        task.cancel()
-    for socket in sockets:
-        socket.transport.abort()
+    sent = round(FEED_RATE * FEED_SECONDS)
+    listen = Listen(port, "/v1/predict/live/ws", CLIENTS, sent, PATIENCE)
+    with tempfile.TemporaryDirectory() as folder:
+        asked, told = Path(folder) / "listen.json", Path(folder) / "heard.json"
+        asked.write_text(json.dumps(asdict(listen)))
+        argv = [sys.executable, "-m", "bench.feed_load", str(asked), str(told)]
+        with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as clients:
+            assert clients.stdout is not None
+            if clients.stdout.readline().strip() != "ready":
+                raise StackError(f"The feed did not take {CLIENTS} clients.")
+            _tell(settings, one)
+        found: list[float] = json.loads(told.read_bytes())
     return found
 
 
@@ -270,7 +294,7 @@ def _fan_out(port: int, settings: Settings) -> tuple[list[Any], dict[str, Any]]:
     one = httpx.post(f"http://127.0.0.1:{port}/v1/predict/single", json=body).json()
     for name in ("answered_from", "age_ms"):
         del one[name]
-    found = asyncio.run(_listen(port, settings, one))
+    found = _listen(port, settings, one)
     sent = round(FEED_RATE * FEED_SECONDS)
     p50, p95, p99 = (round(float(value), 1) for value in np.percentile(found, [50, 95, 99]))
     row = [
@@ -280,7 +304,7 @@ def _fan_out(port: int, settings: Settings) -> tuple[list[Any], dict[str, Any]]:
         p50,
         p95,
         p99,
-        0,
+        sent * CLIENTS - len(found),
     ]
     return row, {"sent": sent, "clients": CLIENTS, "delivered": len(found)}
 
@@ -305,7 +329,7 @@ def run(seconds: float = SECONDS, only: list[str] | None = None) -> Result:
         _fill(settings)
         vectors = OnlineReader(settings).get(load_card(MODEL).feature_service, _matches()).matrix
         with _running_api(get_settings()) as (port, pid, took):
-            rows = [*_singles(port, seconds), *_batches(port, seconds)]
+            rows = [*_singles(port, seconds), *_batches(port, seconds), *_curves(port, seconds)]
             row, raw["feed"] = _fan_out(port, settings)
             rows.append(row)
             raw["peers"]["Riftstream"] = {"start_s": round(took, 1), "memory_mb": round(_memory(pid))}
@@ -334,6 +358,7 @@ def run(seconds: float = SECONDS, only: list[str] | None = None) -> Result:
             f"Ours is asked by match id ({MATCHES} matches), reads 52 features of each from Redis and asks "
             "Triton; the caches answer where they may. The peers are sent the whole feature vector and read "
             "nothing; they run the same ONNX file in their own process, with their own batching.",
+            f"Curves are P(over kills) along all usual lines, of {PLAYERS} players by their forms.",
             f"Batches count single predictions a second, times are of whole batches. The feed counts "
             f"deliveries; {FEED_RATE} predictions a second are sent for {FEED_SECONDS:.0f} s.",
             f"Memory and start: {'; '.join(weights)}.",

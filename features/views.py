@@ -216,14 +216,12 @@ SERVICES = (
         (
             *_of(
                 "player_form",
-                """
-                games form kills_mean deaths_mean assists_mean participation kills_volatility role team
-                """,
+                "games form kills_mean deaths_mean assists_mean participation kills_volatility role",
             ),
             *_of("team_form", "games form kills_mean deaths_mean duration_mean_ms"),
         ),
-        "What player_props is told online: the forms of the player and of the player's team. The model's own "
-        "features are made of these (models/player_props/contract.py).",
+        "What player_props reads of online forms: team_form twice, of the player's team and of the other. "
+        "What else its vector holds comes with the question: see models/player_props/contract.py.",
     ),
 )
 

@@ -32,6 +32,7 @@ class Card:
         base_rate: Share of the training matches that blue won; NaN where the model is about something else.
         seed: Seed of the training.
         data_sha256: SHA-256 of the canonical events that it was made from.
+        made_by: What made it, see ``provenance.code``.
         files: SHA-256 of each file, by name.
         metrics: Its evaluation on the test split, see ``win_probability.evaluate``.
         folder: Where its files are.
@@ -45,6 +46,7 @@ class Card:
     base_rate: float
     seed: int
     data_sha256: str
+    made_by: dict[str, str]
     files: dict[str, str]
     metrics: dict[str, Any]
     folder: Path
@@ -93,6 +95,7 @@ def load_card(name: str, folder: Path | None = None) -> Card:
             base_rate=raw.get("base_rate", float("nan")),
             seed=raw["seed"],
             data_sha256=raw["data"]["sha256"],
+            made_by={name: value for name, value in raw.items() if name in ("code_sha256", "sql_sha256")},
             files=raw["files"],
             metrics=raw["metrics"]["test"],
             folder=folder,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from riftstream.console import JsonFlag, err, out, print_json
+from riftstream.errors import ModelError
 
 if TYPE_CHECKING:
+    from models.artefact import Card
     from models.tracking import Run
     from streams.sources import Source
 
@@ -21,7 +23,8 @@ DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="Folder of the lol-pro files, a file of events, or kaggle: to download; RIFT_DATA by default.",
+        help="Folder of the lol-pro files, a file of events, SOURCE:PATH, kaggle: to download, lake or "
+        "lake:SNAPSHOT for the events of the lake; RIFT_DATA by default.",
     ),
 ]
 
@@ -58,7 +61,8 @@ def _train(
 
     source, folder = _source(data), out_folder or artefact_folder(name)
     with _progress("training", training.steps(name)) as tell:
-        card = training.train(name, source.matches(), folder, _described(source), tell)
+        snapshot_id = getattr(source, "snapshot_id", None)
+        card = training.train(name, source.matches(), folder, _described(source), tell, snapshot_id)
     run = _tracked(card, folder)
     if json:
         print_json({**card, "run": run})
@@ -72,7 +76,6 @@ def _train(
 def _tracked(card: dict[str, Any], folder: Path) -> Run | None:
     """The run in MLflow; None, and a word on standard error, where MLflow cannot be used."""
     from models.tracking import track
-    from riftstream.errors import ModelError
 
     try:
         return track(card, folder)
@@ -99,7 +102,6 @@ def _evaluate(
     from models.artefact import load_card
     from models.win_probability.data import SPLITS
     from models.win_probability.evaluate import ALL
-    from riftstream.errors import ModelError
 
     if split not in (*SPLITS, ALL):
         raise ModelError(f"There is no split {split}.", f"Splits: {', '.join((*SPLITS, ALL))}.")
@@ -130,12 +132,23 @@ def committed_status() -> list[dict[str, Any]]:
             "feature_service": card.feature_service,
             "features": len(card.features),
             "data_sha256": card.data_sha256,
+            **_as_trained(card),
             "test_matches": card.metrics["matches"],
             **training.headline(card.name, card.metrics),
             "folder": card.folder,
         }
         for card in cards
     ]
+
+
+def _as_trained(card: Card) -> dict[str, bool]:
+    """Whether code and SQL are still those that made a model."""
+    from models import provenance
+
+    now = provenance.code(card.name)
+    return {
+        f"{of}_as_trained": card.made_by.get(f"{of}_sha256") == now[f"{of}_sha256"] for of in ("code", "sql")
+    }
 
 
 def show_committed(status: dict[str, Any]) -> None:
@@ -151,9 +164,19 @@ def show_committed(status: dict[str, Any]) -> None:
 
 
 def _source(data: str | None) -> Source:
+    from models import lake
     from streams.sources import open_input, open_source
 
-    return open_source("lol-pro") if data is None else open_input(data)
+    if data is None:
+        return open_source("lol-pro")
+    name, _, snapshot = data.partition(":")
+    if name != lake.NAME:
+        return open_input(data)
+    if snapshot and not snapshot.isdecimal():
+        raise ModelError(
+            f"{snapshot} is no snapshot: that is a number.", "See 'rift lake describe raw.match_events'."
+        )
+    return lake.Lake(int(snapshot) if snapshot else None)
 
 
 def _described(source: Source) -> str:

@@ -38,12 +38,13 @@ VIEWS = {
 }
 """The job that makes each view."""
 
-_FORMS = {
+FORMS = {
     "player_stats": "player_form",
     "team_form": "team_form",
     "head_to_head": "head_to_head",
     "champion_meta": "champion_meta",
 }
+"""The feature view of what is known before a match, by the job's view that makes its rows."""
 
 _TIME = pa.timestamp("us", "UTC")
 
@@ -119,7 +120,7 @@ def known_before(source: Source, spine: pa.Table, parts: Sequence[Part], time: s
     """
     tables = {
         find_view(name).table: _timed(source.tables[view])
-        for view, name in _FORMS.items()
+        for view, name in FORMS.items()
         if view in source.tables
     }
     numbered = spine.append_column("_row", pa.array(range(spine.num_rows), pa.int64()))

@@ -49,6 +49,30 @@ def bins(p: Array) -> Array:
     return np.minimum((p * BINS).astype(np.int64), BINS - 1)
 
 
+def reliability(p: Array, y: Array, match: Array) -> list[dict[str, Any]]:
+    """What was said and what happened, a row a bin that is not empty.
+
+    Args:
+        p: Probabilities, shape [n].
+        y: 1 where it happened, shape [n].
+        match: Match of each case, shape [n].
+    """
+    place, rows = bins(p), []
+    for number in range(BINS):
+        chosen = place == number
+        if chosen.any():
+            rows.append(
+                {
+                    "from": number / BINS,
+                    "cases": int(chosen.sum()),
+                    "matches": len(np.unique(match[chosen])),
+                    "said": float(p[chosen].mean()),
+                    "happened": float(y[chosen].mean()),
+                }
+            )
+    return rows
+
+
 METRICS: dict[str, Metric] = {"brier": brier, "log_loss": log_loss, "auc": auc, "ece": ece}
 
 

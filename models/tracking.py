@@ -113,7 +113,7 @@ def _object_store(settings: Settings) -> Any:
 
 def _parameters(card: Mapping[str, Any]) -> dict[str, Any]:
     """What the run was made with."""
-    names = ("version", "feature_service", "seed", "code_sha256")
+    names = ("version", "feature_service", "seed", "code_sha256", "sql_sha256")
     return {
         **{name: card[name] for name in names},
         **{f"data.{name}": value for name, value in card["data"].items()},

@@ -45,7 +45,12 @@ def steps(name: str) -> int:
 
 
 def train(
-    name: str, matches: Iterable[list[Event]], out: Path, source: str, tell: Tell = lambda _, __: None
+    name: str,
+    matches: Iterable[list[Event]],
+    out: Path,
+    source: str,
+    tell: Tell = lambda _, __: None,
+    snapshot_id: int | None = None,
 ) -> dict[str, Any]:
     """Train a model and write its artefact.
 
@@ -55,6 +60,7 @@ def train(
         out: Folder to write.
         source: Name of the data, for the card.
         tell: Told of progress.
+        snapshot_id: Iceberg snapshot of the events, where they are of the lake.
 
     Returns:
         The card, as in ``card.json``.
@@ -67,12 +73,18 @@ def train(
     if _known(name) == win_features.MODEL:
         corpus = win_data.load(matches)
         tell(_SQL, 1)
-        return win.build(corpus, out, source=source, tell=tell)
+        return win.build(corpus, out, source=source, snapshot_id=snapshot_id, tell=tell)
     known = load_card(win_features.MODEL)
     material = props.load(matches)
     tell(_SQL, 1)
     return props.build(
-        material, win_model.load(known), out, source=source, win_version=known.version, tell=tell
+        material,
+        win_model.load(known),
+        out,
+        source=source,
+        snapshot_id=snapshot_id,
+        win_version=known.version,
+        tell=tell,
     )
 
 
@@ -183,6 +195,17 @@ def _show_props(result: dict[str, Any], out: Console) -> None:
             table.add_row(stat, str(row["minute"]), str(row["players"]), *scores)
     out.print(f"{result['matches']} matches, {result['player_games']} player games; minute 0 is before:")
     out.print(table)
+    levels = [
+        f"{one['level']:.0%} interval" for one in result["stats"][contract.STATS[0]][0]["model"]["coverage"]
+    ]
+    sure = Table("stat", "minute", *levels, *(f"ECE {name.replace('_', ' ')}" for name in names), box=None)
+    for stat in contract.STATS:
+        for row in result["stats"][stat]:
+            covered = (f"{one['covered']:.1%} ({one['said']:.1%})" for one in row["model"]["coverage"])
+            errors = (f"{row[name]['over_ece']:.3f}" for name in names)
+            sure.add_row(stat, str(row["minute"]), *covered, *errors)
+    out.print("Covered (and said to be), and the calibration error of P(over):")
+    out.print(sure)
 
 
 def _known(name: str) -> str:

@@ -21,7 +21,7 @@ from serving.board import Told
 from serving.engine import Given, Outcome
 from serving.front import JSON, Headers, Reply, body_of
 from serving.metrics import REFUSED, REGISTRY
-from serving.players import PlayerKind, curve, usual_lines
+from serving.players import PlayerKind, curve_json
 from serving.problems import Refused
 from serving.questions import LONGEST_ID, MATCH, MOST_IN_BATCH, OF_MATCHES, PLAYER, STATISTICS, Question
 from serving.service import Service
@@ -192,8 +192,8 @@ class Endpoints:
         )
         given = await self._answer(question, _anew(dict(request.scope["headers"])))
         distribution = given.answer.record["distribution"]
-        points = curve(distribution, lines or usual_lines(distribution))
-        return Reply(200, b'{"prediction":%b,"curve":%b}' % (given.json(), orjson.dumps(points)))
+        points = curve_json(tuple(distribution), tuple(lines or ()))
+        return Reply(200, b'{"prediction":%b,"curve":%b}' % (given.json(), points))
 
     async def history(self, request: Request) -> Reply:
         """``GET /predict/match/{match_id}/history``: by match clock."""

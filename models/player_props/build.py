@@ -12,6 +12,7 @@ import numpy as np
 
 from models import history, provenance
 from models.artefact import ONNX, artefact_folder, digest
+from models.card import write_card
 from models.player_props import adjustments, baselines, card, choice, data, evaluate, export, fit
 from models.player_props.contract import COUNTED, MODEL, NAMES, SERVICE, STATS
 from models.player_props.distribution import Ints
@@ -21,7 +22,9 @@ from models.win_probability.data import VIEWS as MATCH_VIEWS
 from models.win_probability.model import WinProbability
 
 SEED = 20172
-VERSION = "1"
+VERSION = "2"
+CALIBRATED_MOMENTS = 6
+"""Random moments of each match that the calibration is fitted to, beside its start."""
 FILES = (*BOOSTERS.values(), ONNX, fit.CALIBRATION, *adjustments.FILES.values())
 STEPS = 2 * len(COUNTED) + 2 * len(STATS) + 3
 
@@ -104,6 +107,7 @@ def build(
     out: Path | None = None,
     *,
     source: str,
+    snapshot_id: int | None = None,
     win_version: str,
     version: str = VERSION,
     seed: int = SEED,
@@ -117,6 +121,7 @@ def build(
         win: The win probability that props are mixed by where they are judged.
         out: Folder to write; the committed artefact's by default.
         source: Name of the data, for the card.
+        snapshot_id: Iceberg snapshot of the events, where they are of the lake.
         win_version: Version of ``win``, for the card.
         version: Version of the model, a number as text.
         seed: Seed of everything random. The same matches, seed and library versions give the same files.
@@ -149,7 +154,7 @@ def build(
     champions = _champions(trees, rows_of("train", plain, _at_start), games, version)
     tables = adjustments.Tables(champions, metas, leagues)
     tell("calibrating", 1)
-    validation = rows_of("validation", tables, data.judged_moments)
+    validation = rows_of("validation", tables, data.learnt_moments(seed, CALIBRATED_MOMENTS))
     calibration = fit.calibrate(trees, validation, ["2017 Spring"], version, lambda: tell("calibrating", 1))
     model = PlayerProps(boosters, calibration, tables)
 
@@ -172,7 +177,7 @@ def build(
         if split == "validation":
             chosen = choice.kinds(model, rows)
     tell("writing the card", 1)
-    return card.write(
+    return write_card(
         out,
         {
             "name": MODEL,
@@ -190,14 +195,21 @@ def build(
             },
             "meta": asdict(metas),
             "choice": chosen,
-            "data": {"source": source, "sha256": games.sha256, "events": games.events},
+            "data": {
+                "source": source,
+                **({} if snapshot_id is None else {"snapshot_id": snapshot_id}),
+                "sha256": games.sha256,
+                "events": games.events,
+            },
             "splits": {split: _split(games, of) for split, of in places.items()},
             "training_rows": len(learnt.won),
-            "code_sha256": provenance.code_sha256([MODEL, "win_probability"]),
+            **provenance.code(MODEL),
             "versions": provenance.versions(),
             "files": {name: digest(out / name) for name in FILES},
             "metrics": metrics,
         },
+        card.markdown,
+        card.diagram,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import BINS, bins, crps, ece, mean_interval
+from models.metrics import crps, ece, mean_interval, reliability
 from models.player_props import baselines
 from models.player_props.contract import STATS
 from models.player_props.data import Games, Rows
@@ -88,7 +88,7 @@ def _stat(
         for name in baselines.NAMES_OF:
             row[f"crps_less_{name}"] = mean(scores["model"][at] - scores[name][at])
         over = _over(cdfs["model"][:, at], counts, lines[at])
-        row["reliability"] = _reliability(over, (y > lines[at]).astype(np.int64))
+        row["reliability"] = reliability(over, (y > lines[at]).astype(np.int64), match)
         found.append(row)
     return found
 
@@ -109,19 +109,3 @@ def _coverage(cdf: np.ndarray, counts: np.ndarray, came: np.ndarray, level: floa
         "said": float((up_to - below).mean()),
         "covered": float(((came >= ends[0]) & (came <= ends[1])).mean()),
     }
-
-
-def _reliability(p: np.ndarray, happened: np.ndarray) -> list[dict[str, Any]]:
-    place, rows = bins(p), []
-    for tenth in range(BINS):
-        chosen = place == tenth
-        if chosen.any():
-            rows.append(
-                {
-                    "from": tenth / BINS,
-                    "players": int(chosen.sum()),
-                    "said": float(p[chosen].mean()),
-                    "happened": float(happened[chosen].mean()),
-                }
-            )
-    return rows

@@ -12,7 +12,7 @@ import xgboost as xgb
 
 from models.player_props.contract import FEATURES, NAMES, OFFSETS, OUTCOMES, ROLES, WIN
 from models.player_props.distribution import Doubles
-from models.player_props.fit import Calibration, inputs, predict
+from models.player_props.fit import CLOCK, Calibration, inputs, phase_of, predict
 from models.reasons import Reason, strongest
 
 
@@ -58,14 +58,14 @@ def contributions(
     means = predict({stat: boosters[stat]}, calibration, matrix, (stat,))[f"{stat}_mean"]
     weight = np.column_stack((1 - win, win)) * means
     weight /= weight.sum(axis=1, keepdims=True)
+    slope = np.array(calibration.slope[stat])[phase_of(matrix[:, CLOCK], calibration.phases)]
+    beside = [NAMES.index(name) for name in OFFSETS[stat]]
     found = np.zeros(matrix.shape, dtype=np.float64)
     for outcome in range(len(OUTCOMES)):
         data = xgb.DMatrix(inputs(matrix, outcome), feature_names=list(NAMES), nthread=1)
         parts = boosters[stat].predict(data, pred_contribs=True)[:, :-1]
-        found += weight[:, outcome : outcome + 1] * parts
-    for name in OFFSETS[stat]:
-        place = NAMES.index(name)
-        found[:, place] = np.nan_to_num(matrix[:, place])
+        parts[:, beside] = np.nan_to_num(matrix[:, beside])
+        found += (weight * slope)[:, outcome : outcome + 1] * parts
     return found
 
 

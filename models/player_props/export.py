@@ -51,7 +51,8 @@ def _stat(
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     constants = [
         constant(f"{stat}_offset_columns", [NAMES.index(name) for name in OFFSETS[stat]], np.int64),
-        constant(f"{stat}_shift", [calibration.shift[stat]]),
+        constant(f"{stat}_shifts", calibration.shift[stat]),
+        constant(f"{stat}_slopes", calibration.slope[stat]),
         constant(f"{stat}_dispersions", calibration.dispersion[stat]),
     ]
     nodes = [
@@ -60,8 +61,11 @@ def _stat(
         node("Concat", [f"{stat}_if_{name}" for name in OUTCOMES], f"{stat}_trees", axis=1),
         node("Gather", ["known", f"{stat}_offset_columns"], f"{stat}_offsets", axis=1),
         node("ReduceSum", [f"{stat}_offsets", "columns"], f"{stat}_offset", keepdims=1),
-        node("Add", [f"{stat}_offset", f"{stat}_shift"], f"{stat}_beside"),
-        node("Add", [f"{stat}_trees", f"{stat}_beside"], f"{stat}_log_mean"),
+        node("Gather", [f"{stat}_shifts", "phase"], f"{stat}_shift", axis=0),
+        node("Gather", [f"{stat}_slopes", "phase"], f"{stat}_slope", axis=0),
+        node("Add", [f"{stat}_trees", f"{stat}_offset"], f"{stat}_uncalibrated"),
+        node("Mul", [f"{stat}_uncalibrated", f"{stat}_slope"], f"{stat}_scaled"),
+        node("Add", [f"{stat}_scaled", f"{stat}_shift"], f"{stat}_log_mean"),
         node("Exp", [f"{stat}_log_mean"], f"{stat}_mean"),
         node("Gather", [f"{stat}_dispersions", "phase"], f"{stat}_dispersion", axis=0),
     ]

@@ -41,8 +41,11 @@ _MORE = {"kills": 1, "deaths": -1, "assists": 1}
 _OFFSET_PLACES = {stat: [NAMES.index(name) for name in names] for stat, names in OFFSETS.items()}
 _OFFSET_COLUMNS = sorted({place for places in _OFFSET_PLACES.values() for place in places})
 
-PHASES = (1.0, 10.0, 20.0, 30.0)
-"""Edges of the phases in minutes: before the match, then by ten minutes."""
+_FEWEST = 200
+
+CLOCK = NAMES.index("clock_minutes")
+PHASES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0)
+"""Edges of the phases in minutes: before the match, then by five minutes."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,17 @@ class Calibration:
         version: Version of the calibration, a number as text.
         fitted_on: Seasons that it was fitted on, none of which the trees were.
         phases: Edges of the phases in minutes; a clock on an edge lies above it.
-        shift: Added to the logarithm of the mean, by stat; holds the trees' intercept.
-        dispersion: By stat, a row a phase, a column an outcome.
+        shift: Added to the logarithm of the mean, by stat, a row a phase, a column an outcome; holds the
+            trees' intercept.
+        slope: What trees and offsets are multiplied by before, likewise.
+        dispersion: Dispersion of the counts round their mean, likewise.
     """
 
     version: str
     fitted_on: list[str]
     phases: tuple[float, ...]
-    shift: dict[str, float]
+    shift: dict[str, list[list[float]]]
+    slope: dict[str, list[list[float]]]
     dispersion: dict[str, list[list[float]]]
 
 
@@ -147,23 +153,46 @@ def calibrate(
     version: str,
     on_stat: Callable[[], None] = lambda: None,
 ) -> Calibration:
-    """Shift and dispersions of greatest likelihood on rows that the trees were not fitted to."""
+    """Shifts, slopes and dispersions of greatest likelihood on rows that the trees were not fitted to."""
     phase = phase_of(rows.minutes)
-    shift, dispersion = {}, {}
+    found: dict[str, dict[str, list[list[float]]]] = {"shift": {}, "slope": {}, "dispersion": {}}
     for stat in COUNTED:
-        mean, came = general(trees[stat], rows, stat), rows.to_come(stat)
-        factor = came.sum() / mean.sum()
-        shift[stat] = float(np.float32(trees[stat].intercept + np.log(factor)))
-        dispersion[stat] = [
+        log_mean = np.log(general(trees[stat], rows, stat)) - trees[stat].intercept
+        came = rows.to_come(stat)
+        cells = [
             [
-                dispersion_of(came[chosen], mean[chosen] * factor)
+                _cell(log_mean[chosen], came[chosen], trees[stat].intercept)
                 for outcome in range(len(OUTCOMES))
                 for chosen in [(phase == number) & (rows.won == outcome)]
             ]
             for number in range(len(PHASES) + 1)
         ]
+        for place, of in enumerate(found.values()):
+            of[stat] = [[cell[place] for cell in row] for row in cells]
         on_stat()
-    return Calibration(version, fitted_on, PHASES, shift, dispersion)
+    return Calibration(version, fitted_on, PHASES, found["shift"], found["slope"], found["dispersion"])
+
+
+def _cell(log_mean: np.ndarray, came: np.ndarray, intercept: float) -> tuple[float, float, float]:
+    """Shift, slope and dispersion of one phase and outcome; the trees as they are where it has few rows."""
+    shift, slope = intercept, 1.0
+    if len(came) >= _FEWEST:
+        shift, slope = _regression(log_mean, came)
+    shift, slope = float(np.float32(shift)), float(np.float32(slope))
+    return shift, slope, dispersion_of(came, np.exp(shift + slope * log_mean))
+
+
+def _regression(log_mean: np.ndarray, came: np.ndarray) -> tuple[float, float]:
+    """Shift and slope of the Poisson regression of counts on a logarithm, by Newton's method."""
+    design = np.column_stack((np.ones(len(came)), log_mean))
+    theta = np.array((np.log(came.mean() / np.exp(log_mean).mean()), 1.0))
+    for _ in range(50):
+        mean = np.exp(design @ theta)
+        step = np.linalg.solve((design * mean[:, None]).T @ design, design.T @ (came - mean))
+        theta = theta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(theta[0]), float(theta[1])
 
 
 def dispersion_of(came: np.ndarray, mean: np.ndarray) -> float:
@@ -186,11 +215,12 @@ def predict(
     stats: Sequence[str] = COUNTED,
 ) -> dict[str, np.ndarray]:
     """The outputs of some stats by name (``contract.OUTPUTS``), as ``model.onnx`` gives them."""
-    phase = phase_of(matrix[:, NAMES.index("clock_minutes")], calibration.phases)
+    phase = phase_of(matrix[:, CLOCK], calibration.phases)
     found = {}
     for stat in stats:
-        known = calibration.shift[stat] + offsets(matrix, stat)
-        means = [np.exp(margin(boosters[stat], matrix, outcome) + known) for outcome in range(len(OUTCOMES))]
-        found[f"{stat}_mean"] = np.column_stack(means)
+        margins = [margin(boosters[stat], matrix, outcome) for outcome in range(len(OUTCOMES))]
+        log_mean = np.column_stack(margins) + offsets(matrix, stat)[:, None]
+        shift, slope = (np.array(of[stat])[phase] for of in (calibration.shift, calibration.slope))
+        found[f"{stat}_mean"] = np.exp(shift + slope * log_mean)
         found[f"{stat}_dispersion"] = np.array(calibration.dispersion[stat])[phase]
     return found

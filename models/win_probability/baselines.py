@@ -44,7 +44,7 @@ def logistic(corpus: Corpus, states: States, calibrated: bool = True) -> Doubles
     for season, before, matches in seasons_ahead(corpus):
         ahead = at_minutes(corpus, matches)
         margins = _log_odds(at_minutes(corpus, before), ahead)
-        rehearsals.append(Rehearsal(season, ahead, margins, np.full(len(margins), np.nan)))
+        rehearsals.append(Rehearsal(season, ahead, margins, len(before), np.full(len(margins), np.nan)))
     return probability(calibrate_on(rehearsals)(log_odds))
 
 

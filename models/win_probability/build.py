@@ -14,12 +14,13 @@ import xgboost as xgb
 
 from models import distribution, provenance
 from models.artefact import BOOSTER, INTERVAL, INTERVAL_ONNX, ONNX, artefact_folder, digest
+from models.card import write_card
 from models.win_probability import card, data, evaluate, export, flow, interval, pre_match, train
 from models.win_probability.features import FEATURES, MODEL, SERVICE
 from models.win_probability.model import INTERVAL_KNOWN, PRE_MATCH_INPUT, WinProbability
 
 SEED = 20171
-VERSION = "2"
+VERSION = "3"
 REPLICATES = 20
 STEPS = 4 + len(train.REHEARSED) + REPLICATES
 FILES = (BOOSTER, ONNX, INTERVAL_ONNX, INTERVAL, INTERVAL_KNOWN, flow.FILE, pre_match.FILE)
@@ -37,6 +38,7 @@ def build(
     out: Path | None = None,
     *,
     source: str,
+    snapshot_id: int | None = None,
     version: str = VERSION,
     seed: int = SEED,
     replicates: int = REPLICATES,
@@ -48,6 +50,7 @@ def build(
         corpus: The states and what was known before each match, see ``data.load``.
         out: Folder to write; the committed artefact's by default.
         source: Name of the data, for the card.
+        snapshot_id: Iceberg snapshot of the events, where they are of the lake.
         version: Version of the model, a number as text.
         seed: Seed of everything random. The same matches, seed and library versions give the same files.
         replicates: Fits to other draws of matches, for the interval.
@@ -74,7 +77,8 @@ def build(
     alone, both = train.spread(
         corpus, rehearsals, seed, replicates, penalty, lambda: tell("other draws of matches", 1)
     )
-    table, known_table = _tables(corpus, booster, flowing, before, rehearsals, (alone, both))
+    tables = _tables(corpus, booster, flowing, before, rehearsals, (alone, both))
+    table, known_table = (of for of, _ in tables.values())
     model = WinProbability(booster, table, known_table, flowing, before)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -91,7 +95,7 @@ def build(
         metrics[split] = evaluate.evaluate(model, corpus, split, seed)
     tell("writing the card", 1)
     distribution.write(out, SERVICE, [f"match_state:{name}" for name in FEATURES], corpus)
-    return card.write(
+    return write_card(
         out,
         {
             "name": MODEL,
@@ -100,7 +104,8 @@ def build(
             "features": list(FEATURES),
             "optional_inputs": [PRE_MATCH_INPUT],
             "interval_level": table.level,
-            "interval_inflation": {"live": table.inflation, "known": known_table.inflation},
+            "interval_inflation": {name: of.inflation for name, (of, _) in tables.items()},
+            "interval_rehearsed": {name: covered for name, (_, covered) in tables.items()},
             "base_rate": float(corpus.won[corpus.matches("train")].mean()),
             "seed": seed,
             "parameters": {**train.PARAMS, "rounds": train.ROUNDS},
@@ -110,6 +115,7 @@ def build(
             "replicates": replicates,
             "data": {
                 "source": source,
+                **({} if snapshot_id is None else {"snapshot_id": snapshot_id}),
                 "sha256": corpus.sha256,
                 "events": corpus.events,
                 "states": len(corpus.match),
@@ -117,11 +123,13 @@ def build(
             },
             "splits": {name: _split(corpus, name) for name in data.SPLITS},
             "training_rows": len(training.won),
-            "code_sha256": provenance.code_sha256([MODEL]),
+            **provenance.code(MODEL),
             "versions": provenance.versions(),
             "files": {name: digest(out / name) for name in FILES},
             "metrics": metrics,
         },
+        card.markdown,
+        card.diagram,
     )
 
 
@@ -132,22 +140,25 @@ def _tables(
     before: pre_match.PreMatch,
     rehearsals: list[train.Rehearsal],
     others: tuple[np.ndarray, np.ndarray],
-) -> tuple[interval.Table, interval.Table]:
-    """The interval by the live state alone, and that with what was known before."""
+) -> dict[str, tuple[interval.Table, dict[str, float]]]:
+    """The interval by the live state alone, and that with what was known before.
+
+    Each with the share of groups that it covers of each rehearsed season.
+    """
     states = data.at_minutes(corpus, corpus.matches("validation"))
     margins = booster.inplace_predict(states.matrix, predict_type="margin", validate_features=False)
     live = np.asarray(margins, dtype=np.float64)
     known = before.log_odds(corpus.before)[states.match]
     clock = states.matrix[:, FEATURES.index("clock_ms")]
-    tables = []
-    for log_odds, spread, known_before in (
-        (live, others[0], False),
-        (flowing(live, known, clock), others[1], True),
+    tables = {}
+    for name, log_odds, spread in (
+        ("live", live, others[0]),
+        ("known", flowing(live, known, clock), others[1]),
     ):
-        seasons = interval.rehearsed(rehearsals, known_before)
-        covered = partial(interval.rehearsed_coverage, seasons=seasons)
-        tables.append(interval.make(states, log_odds, spread, covered))
-    return tables[0], tables[1]
+        seasons = interval.rehearsed(rehearsals, name == "known", len(corpus.matches("train")))
+        table = interval.make(states, log_odds, spread, partial(interval.rehearsed_coverage, seasons=seasons))
+        tables[name] = table, {season.name: season.covered(table)["covered"] for season in seasons}
+    return tables
 
 
 def _split(corpus: data.Corpus, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import BINS, METRICS, bins, bootstrap, brier, interval
+from models.metrics import METRICS, bootstrap, brier, interval, reliability
 from models.win_probability import baselines
 from models.win_probability.data import MINUTES, Corpus, States, at_minutes
 from models.win_probability.features import FEATURES
@@ -76,7 +76,7 @@ def evaluate(
         ],
         "before_match": _before_match(model, corpus, matches, before, seed),
         "gold": _with_and_without_gold(model, states, before[states.match], seed),
-        "reliability": _reliability(said["model"], states),
+        "reliability": reliability(said["model"], states.won, states.match),
         "interval": coverage(model.known_table, states.where(known), both[known]),
         "interval_live_only": coverage(model.table, states, alone),
     }
@@ -138,33 +138,12 @@ def _pooled(states: States, said: dict[str, np.ndarray], seed: int) -> dict[str,
 
 def _minute(minute: int, states: States, said: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
     draws = bootstrap(states.match, DRAWS, seed + minute)
-    ones = np.ones(len(states.won))
     row: dict[str, Any] = {"minute": minute, "matches": len(states.won)}
-    drawn = {name: [brier(said[name], states.won, draw) for draw in draws] for name in said}
-    for name in said:
-        row[name] = {metric: function(said[name], states.won, ones) for metric, function in METRICS.items()}
-        row[name]["brier"] = _with_interval(row[name]["brier"], drawn[name])
+    row |= {name: _measured(p, states.won, draws) for name, p in said.items()}
     if "logistic" not in said:
         return row
-    paired = [ours - theirs for ours, theirs in zip(drawn["model"], drawn["logistic"], strict=True)]
-    row["brier_less_logistic"] = _with_interval(
-        row["model"]["brier"][0] - row["logistic"]["brier"][0], paired
-    )
+    ours, theirs = said["model"], said["logistic"]
+    paired = [brier(ours, states.won, draw) - brier(theirs, states.won, draw) for draw in draws]
+    less = row["model"]["brier"][0] - row["logistic"]["brier"][0]
+    row["brier_less_logistic"] = _with_interval(less, paired)
     return row
-
-
-def _reliability(p: np.ndarray, states: States) -> list[dict[str, Any]]:
-    place, rows = bins(p), []
-    for tenth in range(BINS):
-        chosen = place == tenth
-        if chosen.any():
-            rows.append(
-                {
-                    "from": tenth / BINS,
-                    "states": int(chosen.sum()),
-                    "matches": len(np.unique(states.match[chosen])),
-                    "said": float(p[chosen].mean()),
-                    "happened": float(states.won[chosen].mean()),
-                }
-            )
-    return rows

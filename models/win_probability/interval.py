@@ -8,7 +8,7 @@ where *spread* is the root mean square, over the cell's validation states, of th
 their log odds under models of other draws of matches (fitted and calibrated anew). *Inflation* is one
 number for what other draws cannot show, above all that seasons differ: the smallest from 1 up, in steps of
 0.05, with which a season is covered as often as the level says by trees of earlier and calibration of other
-seasons.
+seasons. Those trees learnt from fewer matches, so their spread is taken for wider, by the root of that ratio.
 
 What it promises: of groups of like states in a season to come, a share of ``level`` has its long-run rate of
 blue wins inside the mean interval. The card tells how often that held on the test split.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,11 @@ class Table:
     lead_edges: tuple[float, ...]
     half_widths: tuple[tuple[float, ...], ...]
     inflation: float
+
+    def widened(self, factor: float) -> Table:
+        """The same with all half widths times a factor."""
+        rows = tuple(tuple(half * factor for half in row) for row in self.half_widths)
+        return replace(self, half_widths=rows)
 
     def around(self, log_odds: Doubles, clock_ms: np.ndarray) -> tuple[Doubles, Doubles]:
         """Lower and upper ends as probabilities, each of shape [n]."""
@@ -114,12 +119,34 @@ def make(states: States, log_odds: Doubles, others: Doubles, covered: Callable[[
     return next(covering, table(round(1 + 0.05 * _STEPS, 2)))
 
 
-def rehearsed(rehearsals: Sequence[Rehearsal], known_before: bool) -> list[tuple[States, Doubles]]:
-    """Each rehearsed season's states and log odds, calibrated on the other seasons.
+@dataclass(frozen=True)
+class Season:
+    """A rehearsed season, calibrated on the other seasons.
+
+    Attributes:
+        name: The season.
+        states: Its states.
+        log_odds: What is said of them, shape [n].
+        widening: How much wider the spread of its model is than that of the model, which learnt from more.
+    """
+
+    name: str
+    states: States
+    log_odds: Doubles
+    widening: float
+
+    def covered(self, table: Table) -> dict[str, Any]:
+        """What the table covers of it, see ``coverage``."""
+        return coverage(table.widened(self.widening), self.states, self.log_odds)
+
+
+def rehearsed(rehearsals: Sequence[Rehearsal], known_before: bool, learnt: int) -> list[Season]:
+    """Each rehearsed season, calibrated on the other ones.
 
     Args:
         rehearsals: The seasons.
         known_before: With what was known before each match; by the live state alone otherwise.
+        learnt: Matches that the model was fitted to.
     """
     found = []
     for rehearsal in rehearsals:
@@ -129,13 +156,14 @@ def rehearsed(rehearsals: Sequence[Rehearsal], known_before: bool) -> list[tuple
         if known_before:
             clock = rehearsal.states.matrix[:, _CLOCK]
             log_odds = flow_on(others, platt)(log_odds, rehearsal.before, clock)
-        found.append((rehearsal.states, log_odds))
+        widening = float(np.sqrt(learnt / rehearsal.learnt))
+        found.append(Season(rehearsal.season, rehearsal.states, log_odds, widening))
     return found
 
 
-def rehearsed_coverage(table: Table, seasons: Sequence[tuple[States, Doubles]]) -> float:
+def rehearsed_coverage(table: Table, seasons: Sequence[Season]) -> float:
     """Share of groups that are covered, mean over rehearsed seasons."""
-    return float(np.mean([coverage(table, *season)["covered"] for season in seasons]))
+    return float(np.mean([season.covered(table)["covered"] for season in seasons]))
 
 
 def coverage(table: Table, states: States, log_odds: Doubles) -> dict[str, Any]:

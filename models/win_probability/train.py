@@ -155,6 +155,7 @@ class Rehearsal:
         season: The season.
         states: Its states at each minute.
         margins: Their uncalibrated log odds, shape [n].
+        learnt: Matches that the model was fitted to.
         before: Log odds before the match by a regression on the seasons before it, NaN where nothing was
             known, shape [n].
     """
@@ -162,6 +163,7 @@ class Rehearsal:
     season: str
     states: States
     margins: Doubles
+    learnt: int
     before: Doubles
 
 
@@ -184,7 +186,7 @@ def rehearse(
         states = at_minutes(corpus, matches)
         margins = fit(sampled(corpus, before), seed).margins(states)
         known = fit_before(corpus, before, penalty).log_odds(corpus.before)
-        found.append(Rehearsal(season, states, margins, known[states.match]))
+        found.append(Rehearsal(season, states, margins, len(before), known[states.match]))
         on_fit()
     return found
 

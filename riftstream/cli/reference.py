@@ -28,6 +28,7 @@ def pages(app: typer.Typer) -> dict[str, str]:
         "commands.md": _commands(app),
         "features.md": _features(),
         "jobs.md": _jobs(),
+        "models.md": _models(),
         "records.md": _records(),
         "settings.md": _settings(),
         "tables.md": _tables(),
@@ -246,6 +247,12 @@ def _jobs() -> str:
         header = [line[2:].removeprefix(" ") for line in _leading_comment(text)]
         lines += [f"## {name}\n", "```text", *header, "```\n"]
     return "\n".join(lines)
+
+
+def _models() -> str:
+    from models import report
+
+    return f"# Quality of the models\n\n{_NOTE}\n{report.page()}"
 
 
 def _leading_comment(text: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ def test_every_answer_is_waited_for_whole_and_errors_are_counted() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server:
-            return await run(Load(port, "/there", ["one", "two"], {"x-mine": "1"}, 3, 0.3, warm_up=0.0))
+            return await run(Load(port, ["/there"], ["one", "two"], {"x-mine": "1"}, 3, 0.3, warm_up=0.0))
 
     heard = asyncio.run(main())
     assert len(heard.latencies_ms) > 20 and min(heard.latencies_ms) > 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from features.repo import definitions
 from features.views import ENTITIES, SERVICES, VIEWS, Service, View, find_feature, find_service, find_view
 from models.artefact import load_card
-from models.player_props import contract
+from models.player_props.adjustments import NOTHING
+from models.player_props.contract import PlayerContext, vectors
 from models.win_probability.features import FEATURES, SERVICE
 from riftstream.errors import FeatureError
 from serving.service import every_kind
@@ -22,12 +21,31 @@ def test_the_service_of_win_probability_is_what_the_model_reads_in_its_order() -
     assert service.model == "win_probability"
 
 
-def test_the_service_of_player_props_holds_every_form_that_its_features_are_made_of() -> None:
-    named = re.findall(r"\b(player_form|team_form)\.(\w+)", " ".join(one.doc for one in contract.FEATURES))
-    made_of = {f"{view}:{name}" for view, name in named}
-    told = set(find_service(contract.SERVICE).features)
-    # The role is a feature of its own, and the team is where the team's form is read.
-    assert made_of <= told and told - made_of == {"player_form:role", "player_form:team"}
+def test_the_service_of_player_props_names_every_form_that_its_vector_is_made_of() -> None:
+    """Each feature changes the vector, and nothing else of the forms does."""
+    parts = find_service(load_card("player_props").feature_service).parts
+    views = {"player_form": find_view("player_form"), "team_form": find_view("team_form")}
+    known: dict[str, dict[str, object]] = {
+        name: {field.name: 1.0 for field in view.features} for name, view in views.items()
+    }
+
+    def vector(view: str, without: str) -> bytes:
+        forms = {
+            name: {k: v for k, v in of.items() if name != view or k != without} for name, of in known.items()
+        }
+        role = "mid" if "role" in forms["player_form"] else None
+        player, team = forms["player_form"], forms["team_form"]
+        context = PlayerContext(role=role, player_form=player, team_form=team, opponent_form=team)
+        return vectors([context], NOTHING).tobytes()
+
+    whole = vector("", "")
+    read = {
+        (v, field.name)
+        for v, view in views.items()
+        for field in view.features
+        if vector(v, field.name) != whole
+    }
+    assert read == {(view.name, field.name) for view, field in parts}
 
 
 def test_every_model_that_serves_has_a_service() -> None:
@@ -60,9 +78,9 @@ def test_feast_has_the_types_and_docs_of_the_record(view: View) -> None:
 def test_every_service_and_entity_has_its_counterpart_in_feast() -> None:
     assert set(definitions.entities) == set(ENTITIES)
     for service in SERVICES:
-        held = definitions.services[service.name].feature_view_projections
-        found = {(view.name, field.name) for view in held for field in view.features}
-        assert found == {(view.name, field.name) for view, field in service.parts}
+        projections = definitions.services[service.name].feature_view_projections
+        told = {f"{one.name}:{field.name}" for one in projections for field in one.features}
+        assert told == set(service.features)
 
 
 def test_names_of_everything_differ_since_feast_keeps_them_in_one_module() -> None:

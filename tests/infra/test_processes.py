@@ -160,3 +160,12 @@ def test_process_that_stands_back_is_started_with_a_lower_priority(mark: str, tm
         assert psutil.Process(identity.pid).nice() == psutil.Process().nice() + 7
     finally:
         processes.stop(mark, identity, 1.0)
+
+
+def test_children_do_not_inherit_what_feast_tells_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "somewhere")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROCESS_DIR", "somewhere")
+    monkeypatch.setenv("RIFT_SOMETHING", "kept")
+    found = processes.inherited()
+    assert found["RIFT_SOMETHING"] == "kept"
+    assert not any(name.startswith("PROMETHEUS") for name in found)

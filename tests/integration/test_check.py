@@ -115,7 +115,13 @@ def asked(stack: Settings, played: Counter[str]) -> list[Record]:
     """Answers about players, asked for again and again while their matches are played a second time."""
     matches = list(sample.matches())[:6]
     players = sorted(
-        {name for match in matches for side in ("blue", "red") for name in match[0][f"{side}_players"]}
+        {
+            name
+            for match in matches
+            for side in ("blue", "red")
+            for name in match[0][f"{side}_players"]
+            if name
+        }
     )[:40]
     reader = OnlineReader(stack)
     until(lambda: bool((reader.get("player_form", players).state != State.MISSING).all()), "their forms")

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import treelite
 
+from models import provenance
 from models.artefact import BOOSTER, INTERVAL_ONNX, ONNX, load_booster, load_card
 from models.player_props.contract import MODEL as PROPS
 from models.player_props.contract import NAMES
@@ -41,6 +42,12 @@ def test_card_names_the_feature_service_and_everything_it_needs() -> None:
     assert card.version.isdecimal() and card.interval_level == 0.9
     assert 0.5 < card.base_rate < 0.6
     assert re.fullmatch("[0-9a-f]{64}", card.data_sha256)
+
+
+@pytest.mark.parametrize("name", [MODEL, PROPS])
+def test_committed_model_was_made_by_the_code_as_it_is(name: str) -> None:
+    """If this fails, train anew: rift models train NAME. SQL may change without changing rows."""
+    assert load_card(name).made_by["code_sha256"] == provenance.code(name)["code_sha256"]
 
 
 @pytest.mark.parametrize("name", [MODEL, PROPS])

@@ -28,7 +28,7 @@ def win() -> win_model.WinProbability:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model of the sample."""
     folder = tmp_path_factory.mktemp("props")
-    build(oracle.material(), win(), folder, source="some", win_version="2", rounds=30)
+    build(oracle.material(), win(), folder, source="some", win_version="3", rounds=30)
     return folder
 
 
@@ -76,7 +76,8 @@ def test_rows_end_with_the_match_and_a_match_without_kill_events_has_its_start_a
 
 
 def test_same_data_and_seed_give_the_same_files(built: Path, tmp_path: Path) -> None:
-    card = build(oracle.material(), win(), tmp_path, source="some", win_version="2", rounds=30)
+    card = build(oracle.material(), win(), tmp_path, source="some", win_version="3", rounds=30)
+    assert "snapshot_id" not in card["data"]
     for file in (*card["files"], "card.json", "card.md"):
         assert digest(tmp_path / file) == digest(built / file), file
 
@@ -164,6 +165,36 @@ def test_dispersion_of_greatest_likelihood_is_the_one_that_was_drawn_with() -> N
     came = stats.nbinom(size, size / (size + mean)).rvs(random_state=2)
     assert fit.dispersion_of(came, mean) == pytest.approx(0.4, rel=0.1)
     assert fit.dispersion_of(came[:0], mean[:0]) == 0
+
+
+def test_calibration_finds_shift_slope_and_dispersion_by_phase_and_outcome() -> None:
+    """Counts drawn with those of each phase and outcome, round what no trees say."""
+    rows = rows_at([0, 12])
+    many = rows.where(np.tile(np.arange(len(rows.won)), 200))
+    random = np.random.default_rng(7)
+    champion = random.normal(0, 0.5, len(many.won))
+    empty = data.Rows(many.matrix * 0, many.game, many.won, many.final, many.match)
+    empty = empty.with_column("clock_minutes", many.minutes)
+    for stat in COUNTED:
+        empty = empty.with_column(f"champion_{stat}", champion)
+    bare = {stat: fit.Trees(fit.fit(empty, stat, seed=1, rounds=0).booster, 0.7) for stat in COUNTED}
+    phase, drawn = fit.phase_of(empty.minutes), {}
+    shift = np.where(phase == 0, 1.0, 0.2) + 0.3 * empty.won
+    slope = np.where(empty.won == 1, 0.5, 1.5)
+    mean = np.exp(shift + slope * champion)
+    size = 1 / 0.3
+    for stat in COUNTED:
+        drawn[stat] = random.negative_binomial(size, size / (size + mean))
+    final = data.Rows(empty.matrix, empty.game, empty.won, drawn, empty.match)
+    found = fit.calibrate(bare, final, ["x"], "1")
+    for place in np.unique(phase):
+        for outcome in (0, 1):
+            expected = (1.0 if place == 0 else 0.2) + 0.3 * outcome, 0.5 if outcome else 1.5, 0.3
+            cell = (of["kills"][place][outcome] for of in (found.shift, found.slope, found.dispersion))
+            assert tuple(cell) == pytest.approx(expected, abs=0.08)
+    nothing_seen = next(place for place in range(len(fit.PHASES)) if place not in phase)
+    assert found.shift["kills"][nothing_seen] == pytest.approx([0.7, 0.7], abs=1e-6)
+    assert found.slope["kills"][nothing_seen] == [1.0, 1.0]
 
 
 def test_evaluation_scores_the_truth_best_and_finds_its_intervals_honest() -> None:

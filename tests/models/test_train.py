@@ -67,7 +67,27 @@ def test_same_data_and_seed_give_the_same_files(tmp_path: Path, monkeypatch: pyt
     # The sample is played five times: forms would tell the winner, and nothing were left for the live state.
     noise = np.random.default_rng(3).normal(size=corpus.before.shape)
     corpus = dataclasses.replace(corpus, before=noise)
-    cards = [build(corpus, tmp_path / name, source="some", replicates=2) for name in ("a", "b")]
+    cards = [
+        build(corpus, tmp_path / name, source="some", snapshot_id=7, replicates=2) for name in ("a", "b")
+    ]
+    assert cards[0]["data"]["snapshot_id"] == 7
     for file in (*cards[0]["files"], "card.json", "card.md"):
         assert digest(tmp_path / "a" / file) == digest(tmp_path / "b" / file), file
     assert load_card(MODEL, tmp_path / "a").metrics["matches"] == 20
+
+
+def test_a_season_predicted_from_a_quarter_of_the_matches_is_judged_with_twice_the_width() -> None:
+    states = made_up_states(4000)
+    lead = states.matrix[:, FEATURES.index("kills_diff")].astype(float)
+    random = np.random.default_rng(8)
+    rehearsals = [
+        train.Rehearsal(name, states, lead / 3 + random.normal(0, 0.2), learnt, np.full(len(lead), np.nan))
+        for name, learnt in (("2016 Spring", 100), ("2016 Summer", 400))
+    ]
+    early, late = interval.rehearsed(rehearsals, False, learnt=400)
+    assert (early.widening, late.widening) == (2.0, 1.0)
+    shape = (len(interval.PHASE_EDGES_MS) + 1, len(interval.LEAD_EDGES) + 1)
+    half = tuple(map(tuple, np.full(shape, 0.1).tolist()))
+    table = interval.Table(0.9, interval.PHASE_EDGES_MS, interval.LEAD_EDGES, half, 1.0)
+    assert early.covered(table) == interval.coverage(table.widened(2.0), early.states, early.log_odds)
+    assert early.covered(table)["mean_width"] > 1.8 * late.covered(table)["mean_width"]
