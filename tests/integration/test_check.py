@@ -135,12 +135,12 @@ def asked(stack: Settings, played: Counter[str]) -> list[Record]:
         }
         for number, name in enumerate(names)
     ]
+    share = -(-len(questions) // len(matches))
     with Producer(stack) as events, Producer(stack, topic="prediction-requests") as requests:
         for match in matches:
             replay([match], events.send, speed=float("inf"), label=run.rpartition("/")[2])
             events.flush()
             time.sleep(1)
-            share = len(questions) // len(matches) + 1
             requests.send_batch(questions[:share])
             questions = questions[share:]
     wanted = set(names)
