@@ -12,6 +12,7 @@ from riftstream.console import JsonFlag, out, print_json
 from riftstream.errors import RiftError
 
 NAMES = (
+    "anomalies",
     "avro",
     "lake",
     "lake_scan",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from riftstream.console import JsonFlag, out, print_json
+from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import FeatureError
 
 if TYPE_CHECKING:
+    from features.compare import Agreement
     from features.online import Vectors
     from features.views import Service, View
     from streams.schemas import Field
@@ -91,6 +92,38 @@ def _get(
         print_json(_told(vectors))
     else:
         _show_vectors(vectors)
+
+
+@features.command("compare")
+def _compare(
+    view: Annotated[
+        list[str] | None, typer.Option("--view", help="Only this view; may be repeated. All by default.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Compare stock Feast, our reader and the topic, for every value of every entity that was ever told.
+
+    Exits with 1 where a value is not the same in all three. Example: rift features compare --view match_state
+    """
+    from features import repo
+    from features.compare import compare
+    from features.views import VIEWS, find_view
+    from riftstream.settings import get_settings
+
+    settings = get_settings()
+    views = [find_view(name) for name in view] if view else list(VIEWS)
+    found = []
+    with err.status("reading") as status:
+        feast = repo.store(settings)
+        for one in views:
+            status.update(f"comparing {one.name}")
+            found.append(compare(one, settings, feast))
+    if json:
+        print_json({"equal": all(one.equal for one in found), "views": found})
+    else:
+        _show_agreements(found)
+    if not all(one.equal for one in found):
+        raise typer.Exit(1)
 
 
 @features.command(
@@ -218,3 +251,18 @@ def _show_vectors(vectors: Vectors) -> None:
         for name, value in vector["features"].items():
             table.add_row(name, "-" if value is None else str(value))
         out.print(table)
+
+
+def _show_agreements(found: list[Agreement]) -> None:
+    from rich.table import Table
+
+    table = Table("view", "entities", "values", "that differ", "missing", "unsettled", box=None)
+    for one in found:
+        counts = (one.entities, one.values, one.differ, one.missing, one.unsettled)
+        table.add_row(one.view, *(f"{count:,}" for count in counts))
+    out.print(table)
+    for one in found:
+        for value in one.first:
+            entity = ", ".join(value.entity)
+            told = f"topic {value.told}, our reader {value.fast}, Feast {value.feast}"
+            out.print(f"{one.view}:{value.feature} of {entity}: {told}", markup=False, highlight=False)

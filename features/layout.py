@@ -121,6 +121,40 @@ def milliseconds(encoded: bytes) -> int:
     return seconds * 1000 + nanos // 1_000_000
 
 
+_INTEGERS = {"int": INT32, "long": INT64}
+_TEXTS = {"string": TEXT, "bytes": BYTES}
+
+
+def encoded(kind: str, value: Any) -> bytes:
+    """A Python value as a ``feast.types.Value``, as ``value_of`` reads it; empty for None.
+
+    Args:
+        kind: Its type in the Avro record, such as ``long`` or ``array<string>``; ``seconds`` for a timestamp
+            in seconds since the Unix epoch.
+        value: The value.
+    """
+    if value is None:
+        return b""
+    if kind == "seconds":
+        return SECONDS + varint(value)
+    if kind in _INTEGERS:
+        return _INTEGERS[kind] + varint(value)
+    if kind in _TEXTS:
+        return _TEXTS[kind] + _sized(value if kind == "bytes" else value.encode())
+    if kind == "double":
+        return DOUBLE + _DOUBLE.pack(value)
+    if kind == "boolean":
+        return BOOLEAN + (b"\x01" if value else b"\x00")
+    if kind == "array<string>":
+        return TEXTS + _sized(b"".join(b"\x0a" + _sized(one.encode()) for one in value))
+    packed = struct.pack(f"<{len(value)}d", *value)
+    return DOUBLES + _sized(b"\x0a" + _sized(packed) if packed else b"")
+
+
+def _sized(data: bytes) -> bytes:
+    return varint(len(data)) + data
+
+
 def value_of(encoded: bytes) -> Any:
     """The Python value in a ``feast.types.Value``; None where it holds none. Timestamps are seconds.
 

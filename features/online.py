@@ -220,10 +220,10 @@ class OnlineReader:
             StackError: Redis does not answer.
         """
         plan, hashes = self._plan(service)
-        given = _entities(plan, entities)
+        given = given_entities(plan, entities)
         number = len(next(iter(given.values())))
         answers = self._ask(b"".join([one.request(given) for one in hashes]), number * len(hashes))
-        return _vectors(plan, hashes, given, answers, number)
+        return arranged(plan, hashes, given, answers, number, now_ms())
 
     def close(self) -> None:
         """Close the connections."""
@@ -267,8 +267,10 @@ def _exchange(connection: Any, request: bytes, answers: int) -> list[Raw]:
     return [read(disable_decoding=True) for _ in range(answers)]
 
 
-def _entities(service: Service, given: Sequence[str] | Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Values of each join key.
+def given_entities(
+    service: Service, given: Sequence[str] | Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Values of each join key of a service's entities.
 
     Raises:
         FeatureError: They do not fit the service.
@@ -291,10 +293,15 @@ def _entities(service: Service, given: Sequence[str] | Mapping[str, Sequence[str
     return columns
 
 
-def _vectors(
-    service: Service, hashes: list[_Hash], given: dict[str, list[str]], answers: list[Raw], number: int
+def arranged(
+    service: Service,
+    hashes: list[_Hash],
+    given: dict[str, list[str]],
+    answers: list[Raw],
+    number: int,
+    at_ms: int,
 ) -> Vectors:
-    """Put answers, hash by hash and entity by entity, into vectors."""
+    """Put answers, hash by hash and entity by entity, into vectors, with their ages at a moment (ms)."""
     times = np.empty((number, len(service.views)), dtype=np.int64)
     for start, one in zip(range(0, len(answers), number), hashes, strict=True):
         for row, answer in enumerate(answers[start : start + number]):
@@ -302,7 +309,7 @@ def _vectors(
                 held = answer[place]
                 times[row, column] = _MISSING if held is None else layout.milliseconds(held)
     missing = times == _MISSING
-    ages = np.where(missing, _MISSING, np.maximum(0, now_ms() - times))
+    ages = np.where(missing, _MISSING, np.maximum(0, at_ms - times))
     limits = np.array([_ttl_ms(view) for view in service.views])
     states = np.where(ages > limits, State.STALE, State.PRESENT)
     states = np.where(missing, State.MISSING, states).astype(np.uint8)

@@ -34,11 +34,13 @@ log = structlog.get_logger()
 GROUP = "online-store"
 TIMEOUT_SECONDS = 5.0
 
-# ARGV: time to live (ms), field of the place, place, field of the event time, event time, fields and values.
+# ARGV: time to live (ms), place, event time, and the values of the view's features in MessagePack. What is
+# the same in all rows of a view, its fields above all, stands in the script: of each argument Lua makes a
+# string, and that is most of what a write costs.
 # A place is fixed-width digits, event time first, so that places compare as text. A row of Feast's own
 # (materialize) has an event time and no place of ours for it: then a newer or equal event time wins.
 _SCRIPT = """
-local held = redis.call('HMGET', KEYS[1], ARGV[4], ARGV[2])
+local held = redis.call('HMGET', KEYS[1], TIME, PLACE)
 if held[1] then
   local bytes = {string.byte(held[1], 1, -1)}
   local numbers, at = {[8] = 0, [16] = 0}, 1
@@ -54,16 +56,17 @@ if held[1] then
     at = at + 1
   end
   local there = numbers[8] * 1000 + math.floor(numbers[16] / 1000000)
-  local new = tonumber(string.sub(ARGV[3], 1, 15))
+  local new = tonumber(string.sub(ARGV[2], 1, 15))
   if there > new then return 0 end
-  if there == new and held[2] and held[2] > ARGV[3] then return 0 end
+  if there == new and held[2] and held[2] > ARGV[2] then return 0 end
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+local v = cmsgpack.unpack(ARGV[4])
+redis.call('HSET', unpack({KEYS[1], PLACE, ARGV[2], TIME, ARGV[3], FEATURES}))
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """
-_SHA = hashlib.sha1(_SCRIPT.encode()).hexdigest().encode()  # noqa: S324 (Redis names scripts by it)
-_FIXED_ARGUMENTS = 9
+_ARGUMENTS = 8
+"""EVALSHA, its script, the number of keys, the key, and four arguments."""
 _PASSING = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
@@ -89,19 +92,29 @@ class Packed:
     Attributes:
         commands: One command a row, in RESP.
         rows: Their number.
+        scripts: The scripts that they call.
     """
 
     commands: bytes
     rows: int
+    scripts: frozenset[str]
 
 
 @dataclass(frozen=True)
 class _Prefix:
-    """What all commands of one view begin with, in RESP."""
+    """What all commands of one view have in common.
 
+    Attributes:
+        script: The script that writes a row.
+        head: What stands before the key, in RESP.
+        ttl: The time to live, in RESP.
+        count: How an array of the view's values begins in MessagePack.
+    """
+
+    script: str
     head: bytes
-    ttl_and_place: bytes
-    time: bytes
+    ttl: bytes
+    count: bytes
 
 
 class RedisWriter:
@@ -120,14 +133,20 @@ class RedisWriter:
             url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
         )
         self._connection: Any = None
+        self._loaded: set[str] = set()
         self._thread = ThreadPoolExecutor(1, "online-store")
         self._answers: Future[int] | None = None
         self._prefixes: dict[str, _Prefix] = {}
 
     def pack(self, rows: Iterable[tuple[View, Place, Row]]) -> Packed:
         """Make the commands that write rows."""
-        commands = [self._command(*row) for row in rows]
-        return Packed(b"".join(commands), len(commands))
+        scripts: set[str] = set()
+        commands = []
+        for view, place, row in rows:
+            prefix = self._prefix(view)
+            scripts.add(prefix.script)
+            commands.append(_command(prefix, place, row))
+        return Packed(b"".join(commands), len(commands), frozenset(scripts))
 
     def send(self, packed: Packed) -> None:
         """Begin to write rows, after those that were sent before; ``settle`` gives what came of it.
@@ -136,7 +155,7 @@ class RedisWriter:
             RedisAway, StackError: As ``settle``, about the rows that were sent before.
         """
         self.settle()
-        self._answers = self._thread.submit(self._exchange, packed.commands, packed.rows)
+        self._answers = self._thread.submit(self._exchange, packed)
 
     def settle(self) -> int:
         """Wait until what was sent is written; gives the number of rows that were the newest.
@@ -156,16 +175,18 @@ class RedisWriter:
         self._drop()
         self._client.close()
 
-    def _exchange(self, commands: bytes, number: int) -> int:
+    def _exchange(self, packed: Packed) -> int:
         """Send commands and add up their answers."""
         try:
             if self._connection is None:
                 self._connection = self._client.connection_pool.get_connection()
-                self._connection.send_command("SCRIPT", "LOAD", _SCRIPT)
-                self._connection.read_response()
-            self._connection.send_packed_command([commands], check_health=False)
             read = self._connection.read_response
-            return sum(read() for _ in range(number))
+            for script in packed.scripts - self._loaded:
+                self._connection.send_command("SCRIPT", "LOAD", script)
+                read()
+                self._loaded.add(script)
+            self._connection.send_packed_command([packed.commands], check_health=False)
+            return sum(read() for _ in range(packed.rows))
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as cause:
             self._drop()
             raise RedisAway(str(cause)) from cause
@@ -177,36 +198,58 @@ class RedisWriter:
 
     def _drop(self) -> None:
         """Answers may still be on their way: the connection can't be used again."""
+        self._loaded.clear()
         if self._connection is not None:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
 
-    def _command(self, view: View, place: Place, row: Row) -> bytes:
+    def _prefix(self, view: View) -> _Prefix:
         prefix = self._prefixes.get(view.name)
         if prefix is None:
             prefix = self._prefixes[view.name] = _prefix(view)
-        return b"".join(
-            (
-                prefix.head,
-                bulk(row.key),
-                prefix.ttl_and_place,
-                bulk(encode_place(place)),
-                prefix.time,
-                bulk(layout.timestamp(row.time)),
-                *row.chunks,
-            )
+        return prefix
+
+
+def _command(prefix: _Prefix, place: Place, row: Row) -> bytes:
+    return b"".join(
+        (
+            prefix.head,
+            bulk(row.key),
+            prefix.ttl,
+            bulk(encode_place(place)),
+            bulk(layout.timestamp(row.time)),
+            bulk(prefix.count + b"".join(row.values)),
         )
+    )
 
 
 def _prefix(view: View) -> _Prefix:
-    arguments = _FIXED_ARGUMENTS + 2 * len(view.features)
-    ttl_ms = int(view.ttl.total_seconds() * 1000)
+    script = _script(view)
+    sha = hashlib.sha1(script.encode()).hexdigest().encode()  # noqa: S324 (Redis names scripts by it)
     return _Prefix(
-        b"*%d\r\n" % arguments + b"".join(map(bulk, (b"EVALSHA", _SHA, b"1"))),
-        bulk(b"%d" % ttl_ms) + bulk(layout.place_field(view.name)),
-        bulk(layout.time_field(view.name)),
+        script,
+        b"*%d\r\n" % _ARGUMENTS + b"".join(map(bulk, (b"EVALSHA", sha, b"1"))),
+        bulk(b"%d" % int(view.ttl.total_seconds() * 1000)),
+        # MessagePack specification, "array format family": array 16.
+        b"\xdc" + len(view.features).to_bytes(2, "big"),
     )
+
+
+def _script(view: View) -> str:
+    """The script that writes a row of a view where it is not older than what is there."""
+    fields = [layout.feature_field(view.name, field.name) for field in view.features]
+    pairs = ", ".join(f"{_lua(field)}, v[{number}]" for number, field in enumerate(fields, start=1))
+    names = {"TIME": layout.time_field, "PLACE": layout.place_field}
+    text = _SCRIPT.replace("FEATURES", pairs)
+    for word, field_of in names.items():
+        text = text.replace(word, _lua(field_of(view.name)))
+    return text
+
+
+def _lua(text: bytes) -> str:
+    """A string as Lua reads it."""
+    return '"' + "".join(f"\\{byte:03d}" for byte in text) + '"'
 
 
 def encode_place(place: Place) -> bytes:

@@ -1,7 +1,7 @@
-"""From an Avro frame to the arguments of a Redis command, without building the record in between.
+"""From an Avro frame to what is sent to Redis, without building the record in between.
 
 For each view a plain Python function is generated that walks a frame once and gives, ready to be sent, each
-feature's field and value in Redis's protocol (RESP). Small numbers, as most features are, come from tables.
+feature's value as Feast has it, in MessagePack. Small numbers, as most features are, come from tables.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from streams.avro import Codec, read_varint
 from streams.schemas import Field
 
 _HEADER = 5
-_SMALL = 128
 _TABLE = 16_384
 _MAX_STRINGS = 16_384
 _MAX_CACHED_LENGTH = 24
 
-NULL = b"$0\r\n\r\n"
-"""Feast's null: a Value that holds none is empty."""
+NULL = b"\xa0"
+"""Feast's null, in MessagePack: a Value that holds none is empty."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class Row:
     Attributes:
         key: Redis key of its entity.
         time: Event time, ms since the Unix epoch.
-        chunks: Pairs of field and value of its features, in RESP.
+        values: The values of its features in the view's order, in MessagePack.
     """
 
     key: bytes
     time: int
-    chunks: list[bytes]
+    values: list[bytes]
 
 
 def bulk(data: bytes) -> bytes:
@@ -47,29 +46,41 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
+def packed(data: bytes) -> bytes:
+    """A string in MessagePack. (MessagePack specification, "str format family".)"""
+    size = len(data)
+    if size < 32:
+        return bytes((0xA0 | size,)) + data
+    if size < 2**8:
+        return bytes((0xD9, size)) + data
+    if size < 2**16:
+        return b"\xda" + size.to_bytes(2, "big") + data
+    return b"\xdb" + size.to_bytes(4, "big") + data
+
+
 def _number(tag: bytes, value: int) -> bytes:
-    return bulk(tag + layout.varint(value))
+    return packed(tag + layout.varint(value))
 
 
 def _table(tag: bytes) -> tuple[bytes, ...]:
-    """Numbers by their zigzag code, in RESP."""
+    """Numbers by their zigzag code, in MessagePack."""
     return tuple(_number(tag, (code >> 1) ^ -(code & 1)) for code in range(_TABLE))
 
 
 def _text(tag: bytes, raw: bytes) -> bytes:
     raw.decode()  # Feast could not read anything else back
-    return bulk(tag + layout.varint(len(raw)) + raw)
+    return _data(tag, raw)
 
 
 def _data(tag: bytes, raw: bytes) -> bytes:
-    return bulk(tag + layout.varint(len(raw)) + raw)
+    return packed(tag + layout.varint(len(raw)) + raw)
 
 
-def _cached_text(field: bytes, raw: bytes, cache: dict[bytes, bytes]) -> bytes:
-    chunk = field + _text(layout.TEXT, raw)
+def _cached_text(raw: bytes, cache: dict[bytes, bytes]) -> bytes:
+    value = _text(layout.TEXT, raw)
     if len(raw) <= _MAX_CACHED_LENGTH and len(cache) < _MAX_STRINGS:
-        cache[raw] = chunk
-    return chunk
+        cache[raw] = value
+    return value
 
 
 def _blocks(d: bytes, p: int, item: Callable[[int], tuple[bytes, int]]) -> tuple[list[bytes], int]:
@@ -87,7 +98,7 @@ def _blocks(d: bytes, p: int, item: Callable[[int], tuple[bytes, int]]) -> tuple
 
 
 def _texts(d: bytes, p: int) -> tuple[bytes, int]:
-    """An array of strings as RESP, and the position after it."""
+    """An array of strings in MessagePack, and the position after it."""
 
     def item(at: int) -> tuple[bytes, int]:
         size, at = read_varint(d, at)
@@ -99,7 +110,7 @@ def _texts(d: bytes, p: int) -> tuple[bytes, int]:
 
 
 def _doubles(d: bytes, p: int) -> tuple[bytes, int]:
-    """An array of doubles as RESP, and the position after it."""
+    """An array of doubles in MessagePack, and the position after it."""
     items, p = _blocks(d, p, lambda at: (d[at : at + 8], at + 8))
     packed = b"".join(items)
     return _data(layout.DOUBLES, b"\x0a" + layout.varint(len(packed)) + packed if packed else b""), p
@@ -138,30 +149,28 @@ def _read_lines(field: Field) -> list[str]:
 def _emit_lines(index: int, field: Field) -> list[str]:
     """Lines that append the value that ``_read_lines`` read."""
     if field.logical:
-        return [f"a(f{index}); a(number(SECONDS, ((z >> 1) ^ -(z & 1)) // 1000))"]
+        return ["a(number(SECONDS, ((z >> 1) ^ -(z & 1)) // 1000))"]
     if field.type in _NUMBER_TAGS:
         return [
-            f"if z < {_SMALL}: a(small{index}[z])",
-            f"elif z < {_TABLE}: a(f{index}); a(table_{field.type}[z])",
-            f"else: a(f{index}); a(number({field.type.upper()}, (z >> 1) ^ -(z & 1)))",
+            f"a(table_{field.type}[z] if z < {_TABLE} else number({field.type.upper()}, (z >> 1) ^ -(z & 1)))"
         ]
     if field.type == "string":
         return [
             f"c = strings{index}.get(v)",
-            f"if c is None: c = cached_text(f{index}, v, strings{index})",
+            f"if c is None: c = cached_text(v, strings{index})",
             "a(c)",
         ]
     if field.type == "bytes":
-        return [f"a(f{index}); a(data(BYTES, v))"]
+        return ["a(data(BYTES, v))"]
     if field.type == "double":
-        return [f"a(double{index} + v + b'\\r\\n')"]
+        return ["a(DOUBLE + v)"]
     if field.type == "boolean":
-        return [f"a(flag{index}[v])"]
-    return [f"a(f{index}); a(c)"]
+        return ["a(flags[v])"]
+    return ["a(c)"]
 
 
 def _scope(view: View) -> dict[str, Any]:
-    """What the generated function may use: helpers, and for each feature its field and tables."""
+    """What the generated function may use: helpers, tables, and for each text the values that were met."""
     tables = {kind: _table(tag) for kind, tag in _NUMBER_TAGS.items()}
     scope: dict[str, Any] = {
         "read_varint": read_varint,
@@ -176,27 +185,19 @@ def _scope(view: View) -> dict[str, Any]:
         "LONG": layout.INT64,
         "SECONDS": layout.SECONDS,
         "BYTES": layout.BYTES,
+        "DOUBLE": packed(layout.DOUBLE + bytes(8))[:-8],
+        "NULL": NULL,
+        "flags": tuple(_number(layout.BOOLEAN, value) for value in (0, 1)),
     }
     names = {field.name for field in view.features}
     for index, field in enumerate(view.schema.fields):
-        if field.name not in names:
-            continue
-        code = bulk(layout.feature_field(view.name, field.name))
-        scope[f"f{index}"] = code
-        scope[f"null{index}"] = code + NULL
-        if field.type in _NUMBER_TAGS:
-            scope[f"small{index}"] = tuple(code + value for value in tables[field.type][:_SMALL])
-        elif field.type == "string":
+        if field.name in names and field.type == "string":
             scope[f"strings{index}"] = {}
-        elif field.type == "double":
-            scope[f"double{index}"] = code + b"$9\r\n" + layout.DOUBLE
-        elif field.type == "boolean":
-            scope[f"flag{index}"] = tuple(code + _number(layout.BOOLEAN, value) for value in (0, 1))
     return scope
 
 
 def _generate(view: View) -> Callable[[bytes], tuple[Any, ...]]:
-    """The function that walks a frame of the view's record: (keys, event time, chunks)."""
+    """The function that walks a frame of the view's record: (keys, event time, values)."""
     features = {field.name for field in view.features}
     lines = ["def generated(d):", f" out = []; a = out.append; p = {_HEADER}"]
     for index, field in enumerate(view.schema.fields):
@@ -208,7 +209,7 @@ def _generate(view: View) -> Callable[[bytes], tuple[Any, ...]]:
         if field.name == TIMESTAMP:
             body.append("t = (z >> 1) ^ -(z & 1)")
         if field.nullable:
-            null = f"a(null{index})" if field.name in features else "pass"
+            null = "a(NULL)" if field.name in features else "pass"
             lines += [" u = d[p]; p += 1", " if u == 2:", *("  " + line for line in body)]
             lines += [f" elif u == 0: {null}", " else: raise ValueError('bad union branch')"]
         else:
@@ -251,8 +252,8 @@ class Transcoder:
             if not frame.startswith(self._codec.header):
                 # Another version of the schema wrote it: read it as what it is, and write it as ours.
                 frame = self._codec.encode(self._codec.decode(frame))
-            keys, time, chunks = self._walk(frame)
-            return Row(self._keys.key(*keys), time, chunks)
+            keys, time, values = self._walk(frame)
+            return Row(self._keys.key(*keys), time, values)
         except (ValueError, IndexError, struct.error) as cause:
             raise SchemaError(
                 f"These {len(frame)} bytes are not a {self._codec.schema.name}: {cause}."

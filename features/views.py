@@ -105,7 +105,7 @@ class Service:
     Attributes:
         name: Name of the feature service. A change of its features is a new service with a new name.
         model: Model that reads them.
-        features: ``view:feature``, in the model's order.
+        features: ``view:feature``, in the model's order where they are its input as they are.
         doc: What it is for.
     """
 

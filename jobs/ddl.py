@@ -111,15 +111,20 @@ def functions() -> list[str]:
     return [f"CREATE TEMPORARY FUNCTION {name} AS '{cls}' LANGUAGE JAVA" for name, cls in FUNCTIONS.items()]
 
 
+def group(job: str) -> str:
+    """Name of the consumer group that a job reads topics as."""
+    return f"rift-{job}"
+
+
 def source(
-    schema: RecordSchema, settings: Settings, group: str, options: Mapping[str, str] | None = None
+    schema: RecordSchema, settings: Settings, reader: str, options: Mapping[str, str] | None = None
 ) -> str:
     """DDL of a topic as a table to read from.
 
     Args:
         schema: The record that the topic carries; a field ``event_time`` becomes the time attribute.
         settings: Where Kafka and the registry are.
-        group: Consumer group; committed offsets are for the eye, state decides where a job goes on.
+        reader: Consumer group; committed offsets are for the eye, state decides where a job goes on.
         options: More options of the connector, or other values of them.
     """
     topic, partition, offset, time = place(schema)
@@ -135,7 +140,7 @@ def source(
         columns += [_TS, f"WATERMARK FOR ts AS ts - INTERVAL '{OUT_OF_ORDER_S}' SECOND"]
     connector = {
         **_kafka(schema, settings),
-        "properties.group.id": group,
+        "properties.group.id": reader,
         "properties.isolation.level": "read_committed",
         # Few large fetches: a fetch for each record would cost more than the record.
         "properties.fetch.min.bytes": "65536",

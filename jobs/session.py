@@ -106,7 +106,7 @@ def declare(
         if table in written:
             environment.execute_sql(ddl.sink(schema, settings))
         elif table in job.words:
-            environment.execute_sql(ddl.source(schema, settings, f"rift-{job.name}", reading))
+            environment.execute_sql(ddl.source(schema, settings, ddl.group(job.name), reading))
     if ddl.CATALOG in job.words:
         environment.execute_sql(ddl.catalog(settings))
     for statement in job.views.values():

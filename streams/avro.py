@@ -360,6 +360,15 @@ class Codec:
 
         return read
 
+    def partly(self, fields: Sequence[str]) -> Callable[[bytes], Record]:
+        """A function that reads only these fields of a frame, as a record that has no others.
+
+        Raises:
+            SchemaError: One of them is not a field of the record.
+        """
+        read = self.projection(fields)
+        return lambda value: dict(zip(fields, read(value), strict=True))
+
     def _decode(self, value: bytes, fast: Callable[[bytes], Any], columns: Sequence[str] | None) -> Any:
         try:
             if value.startswith(self.header):

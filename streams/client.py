@@ -251,6 +251,7 @@ class Subscriber:
         skip_broken: Leave out records that are not of the topic's schema, and count them in ``broken``;
             without it they raise.
         key: Only records with this key, or one of these; others are not even decoded.
+        fields: Read only these fields of a record, which takes less time; all by default.
     """
 
     def __init__(
@@ -262,6 +263,7 @@ class Subscriber:
         stop_at_end: bool = False,
         skip_broken: bool = False,
         key: str | Collection[str] | None = None,
+        fields: Sequence[str] | None = None,
     ) -> None:
         settings = settings or get_settings()
         self.topic = topic
@@ -271,6 +273,7 @@ class Subscriber:
         self._keys = None if keys is None else frozenset(one.encode() for one in keys)
         self._places: Mapping[int, Collection[int]] | None = None
         self.codec = codec_for(topic, settings)
+        self._read = self.codec.decode if fields is None else self.codec.partly(fields)
         self._kafka = kafka.Consumer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
@@ -327,7 +330,7 @@ class Subscriber:
 
     def _decode(self, value: bytes) -> Record | None:
         try:
-            return self.codec.decode(value)
+            return self._read(value)
         except SchemaError:
             if not self._skip_broken:
                 raise

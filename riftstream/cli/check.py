@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Annotated, Any
 
 import structlog
@@ -17,6 +17,7 @@ from confluent_kafka import Message
 
 from riftstream.cli import consistency
 from riftstream.cli.consistency import Report
+from riftstream.cli.served import RESULTS, Lake, Source, Topics
 from riftstream.cli.training import day
 from riftstream.console import JsonFlag, err, out, print_json
 from riftstream.errors import RiftError, SchemaError
@@ -57,10 +58,10 @@ class CheckLoop:
         self._most = most
         self._job_file = job_file
         self._stopping = False
-        self._look = codec_for(consistency.RESULTS, self._settings).projection(("match_id",))
+        self._look = codec_for(RESULTS, self._settings).projection(("match_id",))
         self._waiting: list[Message] = []
         self._since = 0.0
-        self._reader = GroupReader(group, [consistency.RESULTS], self._settings, fetch_wait_ms=500)
+        self._reader = GroupReader(group, [RESULTS], self._settings, fetch_wait_ms=500)
         self.reports: list[Report] = []
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -125,6 +126,10 @@ def _check(
     match: Annotated[
         list[str] | None, typer.Option("--match", help="Only this match, ended or not; may be repeated.")
     ] = None,
+    player: Annotated[
+        list[str] | None,
+        typer.Option("--player", help="Only what was said of this player; may be repeated."),
+    ] = None,
     begin: Annotated[
         str | None, typer.Option("--from", help="Matches that ended on this day (UTC, 2017-06-01) or later.")
     ] = None,
@@ -132,30 +137,41 @@ def _check(
     follow: Annotated[
         bool, typer.Option("--follow", help="Check matches as they end, many at a time, until stopped.")
     ] = False,
+    lake: Annotated[
+        bool, typer.Option("--lake", help="What the lake keeps of predictions, not what their topic keeps.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for predictions of all that was sent.")
+    ] = 0.0,
     json: JsonFlag = False,
 ) -> None:
     """Compare the features that predictions were made of with the same made again from the lakehouse.
 
-    Without --match it takes every match that ended. What differs is told here, by feature, and value by value
-    on the topic feature-mismatches. Exits with 1 where anything differs.
+    Without an option it takes every match that ended, and all that was said of players. What differs is told
+    here, by feature, and value by value on the topic feature-mismatches. Exits with 1 where anything differs.
 
     Example: rift features check --match TRLH1/30030
     """
     settings = get_settings()
     if follow:
-        if match or begin or to:
-            raise RiftError("--follow takes matches as they end.", "Leave --match, --from and --to out.")
+        if match or player or begin or to or lake:
+            raise RiftError("--follow takes matches as they end.", "Leave the other options out.")
         _follow(settings)
         return
     since = day(begin) if begin else None
     until = day(to) + timedelta(days=1) if to else None
-    with err.status("reading which matches ended") as status:
-        matches = match or _ended(settings, since, until)
+    with err.status("waiting for predictions") as status:
+        _caught_up(settings, wait)
+        status.update("reading which matches ended")
+        named = bool(match or player)
+        source = Lake(settings) if lake else Topics(settings)
+        matches = match or ([] if named else _ended(source, since, until))
         status.update(f"making the features of {len(matches):,} matches again")
-        report = consistency.check(matches, settings)
+        players = (player or ()) if named or begin or to else None
+        report = consistency.check(matches, settings, players=players, source=source)
     if not report.total.vectors:
         raise RiftError(
-            f"No prediction of {'this match' if len(matches) == 1 else 'these matches'} can be checked.",
+            "No prediction of these matches and players can be checked.",
             "; ".join(f"{count:,} left out: {why}" for why, count in report.unchecked.items())
             or "'rift watch --once' lists the matches that have predictions.",
         )
@@ -167,8 +183,24 @@ def _check(
         raise typer.Exit(1)
 
 
-def _ended(settings: Settings, since: datetime | None, until: datetime | None) -> list[str]:
-    found = consistency.ended(settings, since, until)
+def _caught_up(settings: Settings, patience: float) -> None:
+    """Wait until all that was sent has its prediction.
+
+    Raises:
+        RiftError: It has not within this many seconds.
+    """
+    deadline = monotonic() + patience
+    while patience and (left := consistency.behind(settings)):
+        if monotonic() > deadline:
+            raise RiftError(
+                f"{left:,} records were still on their way after {patience:.0f} s.",
+                "Wait longer, or see 'rift status' for what does not run.",
+            )
+        sleep(1.0)
+
+
+def _ended(source: Source, since: datetime | None, until: datetime | None) -> list[str]:
+    found = consistency.ended(source, since, until)
     if not found:
         raise RiftError("No match ended in this time.", "'rift watch --once' lists matches; name one.")
     return found
@@ -190,6 +222,8 @@ def _told(report: Report) -> dict[str, Any]:
     return {
         "equal": report.equal,
         "matches": len(report.matches),
+        "players": len(report.players),
+        "vectors_of_players": sum(count.vectors for count in report.players.values()),
         **asdict(report.total),
         "mismatches": report.by_feature,
         "first": list(first.values()),
@@ -211,10 +245,12 @@ def _show(report: Report) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    of_players = sum(count.vectors for count in report.players.values())
     lines = {
+        f"of these vectors are of {len(report.players):,} players, by the history of their forms": of_players,
         "matches without a prediction": len(report.matches) - checked,
         "events without a prediction": total.not_served,
-        "vectors whose event the lakehouse does not hold": total.not_recomputed,
+        "vectors whose event or forms the lakehouse does not hold": total.not_recomputed,
         "vectors that differ": total.wrong,
         **{f"left out: {why}": count for why, count in report.unchecked.items()},
     }
@@ -226,7 +262,7 @@ def _show(report: Report) -> None:
         return
     table = Table("feature", "values that differ", "first in", "served", "made again", box=None)
     for record in told["first"]:
-        where = f"{record['match_id']} at {record['game_time_ms'] / 60_000:.1f} min"
+        where = record["player_id"] or f"{record['match_id']} at {record['game_time_ms'] / 60_000:.1f} min"
         unknown = "not known" if record["feature"] == consistency.WHOLE else "null"
         values = (record[name] or unknown for name in ("served", "recomputed"))
         count = report.by_feature[record["feature"]]

@@ -6,6 +6,9 @@ the events of whole matches are read from one snapshot of ``raw.match_events``, 
 features anew in batch, and each vector is compared with the one that was served. Where hashes differ, the
 values that were served are read from ``match-features``, and ``feature-mismatches`` gets a record for each
 that is another. ``feature-checks`` gets one for each match.
+
+What was read from the online store, as forms are for questions about players, has no place in the log: see
+``riftstream.cli.held``.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from riftstream.cli.held import Made, make_again
+from riftstream.cli.served import Place, Source, Topics
 from riftstream.errors import FeatureError
 from riftstream.settings import Settings
 from streams.avro import Record
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 JOB, VIEW, FEATURE_VIEW = "match_pipeline", "features", "match_state"
-TOPIC, SERVED, RESULTS = "match-features", "predictions", "match-results"
+TOPIC = "match-features"
 MISMATCHES, CHECKS = "feature-mismatches", "feature-checks"
 WHOLE = "*"
 """Feature of a mismatch whose values are not known."""
@@ -41,8 +46,15 @@ _MOST_NAMED = 500
 _MARGIN = timedelta(days=1)
 """No match is longer: its events lie within a day of the predictions that are kept."""
 
-Place = tuple[int, int]
-"""Partition and offset of an event in live-matches."""
+_PASSED_ON = (
+    *("match_id", "player_id", "prediction_id", "event_id", "game_time_ms", "event_time", "source_partition"),
+    *("source_offset", "feature_service", "feature_partition", "feature_offset"),
+)
+_FIELDS = (
+    *(*_PASSED_ON, "features_sha256", "as_of", "subject_type", "subject_id", "model_name"),
+    *("model_version", "degraded", "statistic", "maps", "opponent", "side", "champion", "pre_match"),
+)
+"""Fields of a prediction that a check reads."""
 
 
 @dataclass
@@ -63,6 +75,8 @@ class Report:
         matches: What came of each match.
         mismatches: ``FeatureMismatch`` records, one a value that differs.
         unchecked: Predictions that this check knows no way to compare, by why.
+        players: What came of each player of whom something was predicted by forms; their ``not_recomputed``
+            are vectors of whose forms the lake holds nothing.
         snapshot_id: Iceberg snapshot that was read; None where the table is empty.
         seconds: How long it took.
     """
@@ -70,6 +84,7 @@ class Report:
     matches: dict[str, Count]
     mismatches: list[Record] = field(default_factory=list)
     unchecked: dict[str, int] = field(default_factory=dict)
+    players: dict[str, Count] = field(default_factory=dict)
     snapshot_id: int | None = None
     seconds: float = 0.0
 
@@ -80,8 +95,8 @@ class Report:
 
     @property
     def total(self) -> Count:
-        """The counts of all matches together."""
-        counts = self.matches.values()
+        """The counts of all matches and players together."""
+        counts = [*self.matches.values(), *self.players.values()]
         return Count(
             sum(one.vectors for one in counts),
             sum(one.wrong for one in counts),
@@ -151,24 +166,35 @@ def features_of(service: str) -> tuple[str, ...]:
     return found.names if [view.name for view in found.views] == [FEATURE_VIEW] else ()
 
 
-def ended(settings: Settings, since: datetime | None = None, until: datetime | None = None) -> list[str]:
-    """Matches that ended, by the end events that ``match-results`` keeps, in the order of their ends.
+def ended(source: Source, since: datetime | None = None, until: datetime | None = None) -> list[str]:
+    """Matches that ended, by the results that are kept, in the order of their ends.
 
     Args:
-        settings: Where Kafka and the registry are.
+        source: Where they are kept.
         since: Only ends at or after this time; None for no bound.
         until: Only ends before this time; None for no bound.
     """
-    from riftstream.cli.reading import kept
-
     low, high = (None if bound is None else bound.timestamp() * 1000 for bound in (since, until))
     ends = {
-        got.record["match_id"]: got.record["event_time"]
-        for got in kept(RESULTS, settings)
-        if (low is None or got.record["event_time"] >= low)
-        and (high is None or got.record["event_time"] < high)
+        end["match_id"]: end["event_time"]
+        for end in source.ends()
+        if (low is None or end["event_time"] >= low) and (high is None or end["event_time"] < high)
     }
     return sorted(ends, key=lambda match: (ends[match], match))
+
+
+def behind(settings: Settings) -> int:
+    """Records on their way from events to predictions: what the pipeline and the predictor have not read.
+
+    Raises:
+        StackError: Kafka does not answer.
+    """
+    from jobs.ddl import group
+    from streams.status import topic_status
+
+    readers = {"live-matches": group(JOB), TOPIC: "predictor-win_probability"}
+    topics = {topic.name: topic for topic in topic_status(settings)}
+    return sum(topics[name].lag.get(reader, topics[name].records) for name, reader in readers.items())
 
 
 def check(
@@ -177,14 +203,18 @@ def check(
     *,
     job_file: Path | None = None,
     publish: bool = True,
+    players: Collection[str] | None = (),
+    source: Source | None = None,
 ) -> Report:
     """Compare every vector that was served in predictions of some matches with the same made again.
 
-    One Flink job makes the features of all of them. What is compared is what ``predictions`` keeps.
+    One Flink job makes the features of all of them. What is compared is what the source keeps.
 
     Args:
         matches: The matches; they need not have ended.
         settings: Where everything is.
+        players: Players whose predictions are compared, too; None for all.
+        source: Where it is kept what was served; the topics by default.
         job_file: The SQL that makes features again; that of the job by default.
         publish: Whether ``feature-mismatches`` and ``feature-checks`` are told.
 
@@ -195,54 +225,69 @@ def check(
     from jobs import sqlfile
 
     begun = time.monotonic()
-    unchecked: Counter[str] = Counter()
-    served = list(_served(matches, settings, unchecked))
-    report = Report({match: Count() for match in matches}, unchecked=dict(unchecked))
+    source = source or Topics(settings)
+    served, read = _served(matches, source, players)
+    report = Report({match: Count() for match in matches})
+    job = sqlfile.load(JOB) if job_file is None else sqlfile.read(job_file)
+    digest = hashlib.sha256((job.file or Path()).read_bytes()).hexdigest()
+    common: dict[str, Any] = {"snapshot_id": None, "job_sha256": digest, "checked_at": now_ms()}
     if served:
-        job = sqlfile.load(JOB) if job_file is None else sqlfile.read(job_file)
-        text = (job.file or Path()).read_text()
         report.snapshot_id = _snapshot(served, settings)
         again = Again(_made_again(served, report.snapshot_id, job_file, settings))
         _count(report, served, again)
         differing = [one for one in served if differs(one, again)]
-        common = {
-            "snapshot_id": report.snapshot_id,
-            "job_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "checked_at": now_ms(),
-        }
-        report.mismatches = [one | common for one in mismatches(differing, again, settings)]
-        if publish:
-            _publish(report, common, settings)
+        common["snapshot_id"] = report.snapshot_id
+        report.mismatches = [one | common for one in mismatches(differing, again, source)]
+    for made in make_again(read, settings):
+        _count_read(report, made, common)
+    if publish:
+        _publish(report, common, settings)
     report.seconds = time.monotonic() - begun
     return report
 
 
-def _served(matches: Collection[str], settings: Settings, unchecked: Counter[str]) -> Iterator[Record]:
-    """Predictions of the matches, each vector of each once; why one is left out is counted."""
-    from riftstream.cli.reading import kept
-
-    seen = set()
-    for got in kept(SERVED, settings, matches):
-        one = got.record
+def _served(
+    matches: Collection[str], source: Source, players: Collection[str] | None
+) -> tuple[list[Record], list[Record]]:
+    """Predictions, each vector of each once: those that name a place in the log, and the others."""
+    seen: set[tuple[str, str]] = set()
+    keys = None if players is None else {*matches, *players}
+    wanted = {"match": set(matches), "player": None if players is None else set(players)}
+    placed: list[Record] = []
+    read: list[Record] = []
+    for one in source.predictions(keys, _FIELDS):
         identity = (one["prediction_id"], one["features_sha256"])
-        if identity in seen:
+        subjects = wanted[one["subject_type"]]
+        if identity in seen or not (subjects is None or one["subject_id"] in subjects):
             continue
         seen.add(identity)
-        if why := _beyond(one):
-            unchecked[why] += 1
-        else:
-            yield one
+        (placed if _has_place(one) else read).append(one)
+    return placed, read
 
 
-def _beyond(prediction: Record) -> str:
-    """Why the vector of a prediction cannot be made again from the log; empty where it can."""
-    service = prediction["feature_service"]
-    if prediction["match_id"] is None or prediction["source_offset"] < 0:
-        return "it names no place in the log"
+def _has_place(prediction: Record) -> bool:
+    """Whether the vector of a prediction is that of a match after an event, and of nothing else."""
     try:
-        return "" if features_of(service) else f"{service} is more than {FEATURE_VIEW}"
+        whole = bool(features_of(prediction["feature_service"]))
     except FeatureError:
-        return f"there is no feature service {service}"
+        return False
+    return whole and prediction["match_id"] is not None and prediction["source_offset"] >= 0
+
+
+def _count_read(report: Report, made: Made, common: dict[str, Any]) -> None:
+    """Enter what came of a vector that was read from the online store."""
+    one = made.prediction
+    if made.why:
+        why = f"{one['feature_service']}: {made.why}"
+        report.unchecked[why] = report.unchecked.get(why, 0) + 1
+        return
+    subjects = report.matches if one["subject_type"] == "match" else report.players
+    count = subjects.setdefault(one["subject_id"], Count())
+    count.vectors += 1
+    count.not_recomputed += made.sha256 is None
+    if made.differs:
+        count.wrong += 1
+        report.mismatches.append(_mismatch(one, WHOLE, None, None, made.sha256) | common)
 
 
 def _snapshot(served: Sequence[Record], settings: Settings) -> int | None:
@@ -327,30 +372,26 @@ def differs(prediction: Record, again: Again) -> bool:
     return bool(made) and made != prediction["features_sha256"]
 
 
-def mismatches(served: Sequence[Record], again: Again, settings: Settings) -> list[Record]:
+def mismatches(served: Sequence[Record], again: Again, source: Source) -> list[Record]:
     """A ``FeatureMismatch`` for each value that differs, without what is common to a check.
 
     Args:
         served: Predictions whose vectors differ.
         again: The vectors made again.
-        settings: Where Kafka and the registry are.
+        source: Where the values are kept.
     """
-    from streams.client import records_at
-
     wanted: dict[int, set[int]] = defaultdict(set)
     for one in served:
         if one["feature_offset"] is not None:
             wanted[one["feature_partition"]].add(one["feature_offset"])
-    held = (
-        {(got.partition, got.offset): got.record for got in records_at(TOPIC, wanted, settings)}
-        if wanted
-        else {}
-    )
+    names = sorted({name for one in served for name in features_of(one["feature_service"])})
+    held = source.vectors(wanted, names)
     found = []
     for one in served:
         vector = held.get((one["feature_partition"], one["feature_offset"]))
         for feature, said, made in compare(one, vector, again):
-            found.append(_mismatch(one, feature, said, made, again))
+            digest = again.sha256(one)
+            found.append(_mismatch(one, feature, said, made, digest))
     return found
 
 
@@ -375,17 +416,15 @@ def compare(prediction: Record, vector: Record | None, again: Again) -> list[tup
     return [(name, said, made) for name, said, made in values if said != made]
 
 
-def _mismatch(prediction: Record, feature: str, said: Any, made: Any, again: Again) -> Record:
-    passed_on = (
-        *("match_id", "prediction_id", "event_id", "game_time_ms", "event_time", "source_partition"),
-        *("source_offset", "feature_service", "feature_partition", "feature_offset"),
-    )
-    return {name: prediction[name] for name in passed_on} | {
+def _mismatch(
+    prediction: Record, feature: str, said: Any, made: Any, recomputed_sha256: str | None
+) -> Record:
+    return {name: prediction[name] for name in _PASSED_ON} | {
         "feature": feature,
         "served": None if said is None else str(said),
         "recomputed": None if made is None else str(made),
         "served_sha256": prediction["features_sha256"],
-        "recomputed_sha256": again.sha256(prediction),
+        "recomputed_sha256": recomputed_sha256,
         "served_at": prediction["as_of"],
     }
 

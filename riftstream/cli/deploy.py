@@ -213,7 +213,7 @@ def refuse_mismatches(settings: Settings, since_ms: int | None = None) -> None:
         first = found[0]
         raise ModelError(
             f"{len(found)} feature mismatches were found, the first of {first['feature']} in "
-            f"{first['match_id']}: nothing is promoted meanwhile.",
+            f"{first['match_id'] or first['player_id']}: nothing is promoted meanwhile.",
             "Find out why served and recomputed features differ; --since leaves out what is dealt with.",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 from riftstream.cli.live import TOPICS
@@ -78,7 +78,10 @@ class Feed:
 
 
 def kept(
-    topic: str, settings: Settings | None = None, key: str | Collection[str] | None = None
+    topic: str,
+    settings: Settings | None = None,
+    key: str | Collection[str] | None = None,
+    fields: Sequence[str] | None = None,
 ) -> Iterator[Received]:
     """Every record that a topic keeps, up to the end that it has now; bytes that are no record are left out.
 
@@ -86,8 +89,11 @@ def kept(
         topic: Topic to read.
         settings: Where Kafka and the registry are; the process's settings by default.
         key: Only records with this key, or one of these; all by default.
+        fields: Read only these fields; all by default.
     """
-    subscriber = Subscriber(topic, settings, start="earliest", stop_at_end=True, skip_broken=True, key=key)
+    subscriber = Subscriber(
+        topic, settings, start="earliest", stop_at_end=True, skip_broken=True, key=key, fields=fields
+    )
     with subscriber:
         yield from subscriber
 

@@ -32,6 +32,10 @@ def test_a_feature_of_a_model_leads_to_the_model_and_to_the_events() -> None:
     assert any("TEAM_GOLD" in step.expression for step in found.steps)
 
 
+def test_a_form_leads_to_the_model_of_players() -> None:
+    assert lineage("player_form:kills_mean").models == ["player_props"]
+
+
 def test_a_feature_that_no_model_reads_says_so() -> None:
     assert lineage("pauses").models == []
 

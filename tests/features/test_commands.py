@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from features import commands, compare
 from features.commands import duration
 from features.online import OnlineReader
 from riftstream.cli import gather
@@ -53,3 +56,20 @@ def test_a_length_of_time_is_short_and_exact(seconds: int, text: str) -> None:
     from datetime import timedelta
 
     assert duration(timedelta(seconds=seconds)) == text
+
+
+def test_a_comparison_tells_people_its_counts_and_the_first_values_that_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = StringIO()
+    monkeypatch.setattr(commands, "out", Console(file=text, width=200))
+    wrong = compare.Difference(("Faker",), "games", 3, 2, 2)
+    whole = compare.Agreement("player_window", entities=1200, values=24_000)
+    commands._show_agreements([whole, compare.Agreement("player_form", 2, 34, 1, 1, first=[wrong])])
+    lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
+    assert lines[1:] == [
+        "player_window 1,200 24,000 0 0 0",
+        "player_form 2 34 1 1 0",
+        "player_form:games of Faker: topic 3, our reader 2, Feast 2",
+    ]
+    assert whole.equal

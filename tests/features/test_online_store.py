@@ -6,15 +6,16 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+import redis
 
-from features import repo
+from features import layout, repo
+from features.compare import Agreement, Difference, compare, newest
 from features.online import OnlineReader, State
-from features.views import View, find_view
+from features.views import VIEWS, View, find_view
 from infra import stack as local
 from models import vector
 from riftstream.cli import platform
@@ -23,7 +24,7 @@ from streams.avro import Record
 from streams.client import Producer
 from streams.replay import replay
 from streams.sources import sample
-from tests.integration.tools import kill, new_match, now_ms, read_all, until, wait_for
+from tests.integration.tools import kill, new_match, now_ms, until, wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -72,16 +73,16 @@ def games(settings: Settings, players: list[str]) -> list[Any]:
 
 def ends_right(settings: Settings, records: list[Record]) -> None:
     """Wait until every player has the newest of these records, and see that stock Feast says so too."""
-    newest: dict[str, Record] = {}
+    last: dict[str, Record] = {}
     for record in sorted(records, key=lambda record: record["source_offset"]):
-        newest[record["player_id"]] = record
-    players, expected = list(newest), [record["games"] for record in newest.values()]
+        last[record["player_id"]] = record
+    players, expected = list(last), [record["games"] for record in last.values()]
     until(lambda: games(settings, players) == expected, "the newest form of every player in Redis", 60)
     feast = repo.store(settings).get_online_features(
         ["player_form:games", "player_form:form"], [{"player_id": player} for player in players]
     )
     assert feast.to_dict()["games"] == expected
-    assert feast.to_dict()["form"] == [record["form"] for record in newest.values()]
+    assert feast.to_dict()["form"] == [record["form"] for record in last.values()]
 
 
 def test_the_newest_record_is_in_redis_though_they_came_twice_and_in_no_order(stack: Settings) -> None:
@@ -146,54 +147,52 @@ def played(stack: Settings) -> str:
     return run
 
 
-def newest_on(settings: Settings, view: View, run: str) -> dict[str, Record]:
-    """Of each entity the record that must be in Redis, if its newest one is of this run."""
-
-    def place(record: Record) -> tuple[Any, ...]:
-        return (record["event_time"], *(record[name] for name in view.order))
-
-    newest: dict[str, Record] = {}
-    for record in sorted(read_all(settings, view.topic), key=place):
-        newest[record[view.keys[0]]] = record
-    return {key: record for key, record in newest.items() if record["match_id"].endswith(run)}
-
-
-@pytest.mark.parametrize("name", ["match_state", "player_window"])
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_stock_feast_and_the_fast_path_give_what_the_topic_told_for_every_entity(
-    stack: Settings, played: str, name: str
+    stack: Settings, played: str, view: View
 ) -> None:
-    view = find_view(name)
     feast = repo.store(stack)
-    reader = OnlineReader(stack)
-    names = [field.name for field in view.features]
-
-    def told() -> tuple[list[str], list[dict[str, Any]]]:
-        newest = newest_on(stack, view, played)
-        rows = [
-            {f.name: _as_stored(record[f.name], f.logical) for f in view.features}
-            for record in newest.values()
-        ]
-        return list(newest), rows
+    found: list[Agreement] = []
 
     def equal() -> bool:
-        entities, rows = told()
-        return bool(entities) and bool(reader.get(name, entities[:1000]).rows == rows[:1000])
+        found.append(compare(view, stack, feast, lambda record: record["match_id"].endswith(played)))
+        return found[-1].entities > 0 and found[-1].equal
 
-    until(equal, f"every entity of {name}", 60)
-    entities, rows = told()
-    found = feast.get_online_features(
-        [f"{name}:{feature}" for feature in names], [{view.keys[0]: entity} for entity in entities]
-    ).to_dict()
-    for feature in names:
-        assert [_seconds(value) for value in found[feature]] == [row[feature] for row in rows], feature
-    reader.close()
+    until(equal, f"every entity of {view.name}: {found[-1:]}", 60)
+    assert found[-1].values == found[-1].entities * len(view.features)
+
+
+def test_a_value_that_is_not_what_the_topic_told_is_found_and_so_is_an_entity_that_is_not_there(
+    stack: Settings, played: str
+) -> None:
+    view, feast = find_view("match_state"), repo.store(stack)
+
+    def of_run(record: Record) -> bool:
+        return bool(record["match_id"].endswith(played))
+
+    one, other = [record for record in newest(view, stack) if of_run(record)][:2]
+    key = layout.KeyMaker(view.keys).key
+    client: Any = redis.Redis.from_url(stack.redis_url.get_secret_value())
+    field = layout.feature_field("match_state", "kills_blue")
+    mine, away = key(one["match_id"].encode()), key(other["match_id"].encode())
+    client.hset(mine, field, layout.encoded("long", 99))
+    client.rename(away, b"away")
+    try:
+        found = compare(view, stack, feast, of_run)
+    finally:
+        client.rename(b"away", away)
+        client.hset(mine, field, layout.encoded("long", one["kills_blue"]))
+        client.close()
+    expected = Difference((one["match_id"],), "kills_blue", one["kills_blue"], 99, 99)
+    assert (found.differ, found.missing, found.unsettled, found.first) == (1, 1, 0, [expected])
+    assert not found.equal
 
 
 def test_a_served_vector_is_the_models_own(stack: Settings, played: str) -> None:
-    newest = newest_on(stack, find_view("match_state"), played)
+    states = [row for row in newest(find_view("match_state"), stack) if row["match_id"].endswith(played)]
     reader = OnlineReader(stack)
-    found = reader.get(SERVICE, list(newest))
-    expected = vector.from_records(list(newest.values()), found.service.names)
+    found = reader.get(SERVICE, [row["match_id"] for row in states])
+    expected = vector.from_records(states, found.service.names)
     np.testing.assert_array_equal(found.matrix, expected)
     assert (found.state != State.MISSING).all()
     reader.close()
@@ -208,11 +207,3 @@ def test_the_writer_shows_in_the_status_with_its_lag(stack: Settings) -> None:
         return [lags["match-features"], lags["player-performance"]] == [0, 0]
 
     until(caught_up, "the online store's writer has caught up", 30)
-
-
-def _as_stored(value: Any, logical: str) -> Any:
-    return value // 1000 if logical and value is not None else value
-
-
-def _seconds(value: Any) -> Any:
-    return int(value.replace(tzinfo=UTC).timestamp()) if isinstance(value, datetime) else value

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from features import repo, views
+from infra.ports import choose
 from riftstream.errors import FeatureError
 from riftstream.settings import Settings
 from tests.features.conftest import PASSWORD, RedisServer
@@ -74,6 +78,36 @@ def test_the_feast_command_line_sees_the_repository_as_it_is(
     assert repo.run(["feature-views", "list"], settings) == 0
     listed = capfd.readouterr().out
     assert all(view.name in listed for view in views.VIEWS)
+
+
+def test_feasts_own_ui_shows_the_views(settings: Settings) -> None:
+    # Feast does not ask for it, and its UI does not start without.
+    pytest.importorskip("grpc_reflection")
+    repo.apply(settings, repo.plan(settings))
+    port = choose({"ui": 7888}, {}, set())["ui"]
+    argv, env = repo.command(["ui", "--host", "127.0.0.1", "--port", str(port)], settings)
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(url):
+            assert time.monotonic() < deadline and process.poll() is None, "the UI answers"
+            time.sleep(0.2)
+        projects = httpx.get(f"{url}/projects-list.json", trust_env=False).json()["projects"]
+        assert [one["id"] for one in projects] == [views.PROJECT]
+        asked = f"{url}{projects[0]['registryPath']}/feature_views?project={views.PROJECT}"
+        shown = httpx.get(asked, trust_env=False).json()["featureViews"]
+        assert {one["spec"]["name"] for one in shown} == {view.name for view in views.VIEWS}
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def test_the_configuration_holds_no_secret_and_no_place() -> None:

@@ -11,6 +11,7 @@ from models.player_props.adjustments import NOTHING
 from models.player_props.contract import PlayerContext, vectors
 from models.win_probability.features import FEATURES, SERVICE
 from riftstream.errors import FeatureError
+from serving.service import every_kind
 
 
 def test_the_service_of_win_probability_is_what_the_model_reads_in_its_order() -> None:
@@ -45,6 +46,10 @@ def test_the_service_of_player_props_names_every_form_that_its_vector_is_made_of
         if vector(v, field.name) != whole
     }
     assert read == {(view.name, field.name) for view, field in parts}
+
+
+def test_every_model_that_serves_has_a_service() -> None:
+    assert {service.model for service in SERVICES} == {kind.model for kind in every_kind()}
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

@@ -15,14 +15,15 @@ from jobs import history, session, sqlfile
 from riftstream.settings import Settings, get_settings
 from streams.avro import Record
 from streams.schemas import for_topic
-from streams.sources import sample
+from streams.sources import open_source, sample
 from streams.sources.lol_pro import LolPro
 from tests.jobs.tables import topic_of
+from tests.recordings import recordings
 
 JOB = sqlfile.load("anomalies")
 EVENTS = for_topic("live-matches")
 CLEAN = 310
-"""Matches of 2014 and 2015: four leagues, one of them with gold."""
+"""Matches of 2014 and 2015: four leagues, one of them with gold. Those of other sources come beside them."""
 
 Match = list[Record]
 
@@ -31,7 +32,8 @@ def _real_matches() -> list[Match]:
     data = get_settings().data
     if data is None:
         return sample.matches()
-    return list(itertools.islice(LolPro(data).matches(), CLEAN))
+    oracles = open_source("oracles-elixir", str(data)).matches()
+    return [*itertools.islice(LolPro(data).matches(), CLEAN), *oracles, *recordings(data)]
 
 
 def _copy(match: Match, name: str) -> Match:
@@ -185,7 +187,7 @@ def test_every_planted_anomaly_raises_its_own_alert_and_clean_matches_raise_none
 ) -> None:
     expected = {(f"PLANTED/{name}", kind) for name, (_, kind) in PLANTED.items() if kind}
     assert _kinds(streamed) == dict.fromkeys(expected, 1)
-    assert len(matches) >= (300 if get_settings().data else 20)
+    assert len(matches) >= (600 if get_settings().data else 20)
 
 
 def test_batch_finds_the_same(log: list[Record], streamed: list[Record], tmp_path: Path) -> None:
