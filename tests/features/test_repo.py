@@ -81,8 +81,6 @@ def test_the_feast_command_line_sees_the_repository_as_it_is(
 
 
 def test_feasts_own_ui_shows_the_views(settings: Settings) -> None:
-    # Feast does not ask for it, and its UI does not start without.
-    pytest.importorskip("grpc_reflection")
     repo.apply(settings, repo.plan(settings))
     port = choose({"ui": 7888}, {}, set())["ui"]
     argv, env = repo.command(["ui", "--host", "127.0.0.1", "--port", str(port)], settings)
