@@ -72,6 +72,8 @@ class Summary:
         predictions: Predictions, each ``prediction_id`` once.
         repeated: Predictions that came again under the same id.
         results: Matches that have a result.
+        known_before: Matches that were predicted with what was known of their teams before. Where the same
+            matches were played before, that holds how they ended.
         latency: From the moment when an event happened to the broker's append of its prediction.
         latency_warm: The same without the events of the first ``WARM_UP_MS``.
         score: How good the predictions were.
@@ -86,6 +88,7 @@ class Summary:
     predictions: int
     repeated: int
     results: int
+    known_before: list[str]
     latency: Latency
     latency_warm: Latency
     score: Score
@@ -99,6 +102,7 @@ class _Prediction:
     probability: float | None
     event_time: int
     age_ms: int
+    known_before: bool
 
 
 @dataclass
@@ -156,6 +160,7 @@ class Ledger:
             probability=record["probability"],
             event_time=record["event_time"],
             age_ms=received.time - record["event_time"],
+            known_before=record["pre_match"] is not None,
         )
 
     def missing(self) -> dict[str, int]:
@@ -187,6 +192,7 @@ class Ledger:
             predictions=len(self._predictions),
             repeated=len(self._prediction_records) - len(self._predictions),
             results=len(self._results),
+            known_before=sorted({one.match_id for one in self._predictions.values() if one.known_before}),
             latency=self._latency(0),
             latency_warm=self._latency(WARM_UP_MS),
             score=score(self._scored(), self._winners(), base_rate),

@@ -118,6 +118,9 @@ def lines(report: Report) -> list[tuple[str, str]]:
         if score.brier_base_rate is not None:
             text += f"; always how often blue wins: {score.brier_base_rate:.3f}"
         found.append(("Brier", text))
+    if summary.known_before:
+        text = f"what was known before entered {len(summary.known_before)} matches"
+        found.append(("", f"{text}; where they were played before, that holds how they ended"))
     if report.chart is not None:
         found.append(("chart", str(report.chart)))
     return found

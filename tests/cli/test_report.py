@@ -15,6 +15,7 @@ SUMMARY = Summary(
     predictions=833,
     repeated=0,
     results=12,
+    known_before=[],
     latency=Latency(833, 21, 1900, 2000),
     latency_warm=Latency(700, 19, 45, 60),
     score=Score(12, 821, 0.1437, 0.25, 0.2459, {}),
@@ -70,3 +71,10 @@ def test_a_run_too_short_to_be_warm_claims_no_warm_latency() -> None:
     short = replace(SUMMARY, latency_warm=Latency(0, None, None, None))
     latency = dict(lines(replace(REPORT, summary=short)))["latency"]
     assert "after" not in latency
+
+
+def test_a_score_of_matches_that_were_known_before_says_so() -> None:
+    summary = replace(SUMMARY, known_before=["LCK/1", "LCK/2"])
+    told = " ".join(text for _, text in lines(replace(REPORT, summary=summary)))
+    assert "what was known before entered 2 matches" in told
+    assert "what was known before" not in " ".join(text for _, text in lines(REPORT))
