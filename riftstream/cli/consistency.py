@@ -53,6 +53,7 @@ _PASSED_ON = (
 _FIELDS = (
     *(*_PASSED_ON, "features_sha256", "as_of", "subject_type", "subject_id", "model_name"),
     *("model_version", "degraded", "statistic", "maps", "opponent", "side", "champion", "pre_match"),
+    *("pre_match_inputs", "win_probability", "win_probability_next"),
 )
 """Fields of a prediction that a check reads."""
 
