@@ -35,7 +35,7 @@ from serving.metrics import ANSWERS, BATCH, CACHE, DEGRADED, SECONDS
 from serving.pre_match import Before, Lookup
 from serving.predictor import Served, identity
 from serving.problems import Refused
-from serving.questions import Question
+from serving.questions import MATCH, Question
 from serving.triton import TritonClient
 from streams.avro import Record
 from streams.clock import now_ms
@@ -474,13 +474,8 @@ class Engine:
             return None
         now = now_ms()
         record = prediction(card, kind.subject_type, key[3], known, facts, now)
-        position = (record["source_topic"], record["source_partition"], record["source_offset"])
-        parts = [card.name, card.version, key[3], *position, *key[4:]]
-        if known.before is not None:
-            parts.append(known.before)
-        if degraded:
-            parts += ["degraded", now]
-        record = {"prediction_id": identity(*parts), **record, "degraded": degraded}
+        parts = ("degraded", now) if degraded else ()
+        record = {"prediction_id": answer_id(record, key[4:], *parts), **record, "degraded": degraded}
         return Answer(record, now, known.event_ms, cost, self._live_ms if known.live else None, facts.more)
 
     def _kept(self, keys: list[Key], store_away: bool) -> dict[Key, Given]:
@@ -529,6 +524,23 @@ def _checked(found: _Found, question: Question) -> Outcome:
     if age is None:
         return problems.unavailable("The age of the features is not known: the online store is away.")
     return problems.stale(age, question.max_age_ms)
+
+
+def answer_id(record: Record, asked: Sequence[str], *parts: object) -> str:
+    """Identity of an answer.
+
+    Of a match it is that of the live path, see ``predictor.prediction_id``. A player's place in the log stays
+    while forms of the teams and the chance to win change, so there the features themselves are in it.
+
+    Args:
+        record: The ``Prediction`` without its identity.
+        asked: What of the question, beside its subject, the answer depends on.
+        parts: What else makes it another one.
+    """
+    named = ("model_name", "model_version", "subject_id", "source_topic", "source_partition", "source_offset")
+    stood_on = record["pre_match"] if record["subject_type"] == MATCH else record["features_sha256"]
+    known = () if stood_on is None else (stood_on,)
+    return identity(*(record[name] for name in named), *asked, *known, *parts)
 
 
 def prediction(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from models.win_probability import pre_match
 from models.win_probability.pre_match import INPUTS, MatchContext, Side
 from riftstream.settings import Settings
 from serving.again import read_again
-from serving.engine import Facts, Known, Sources, prediction
+from serving.engine import Facts, Known, Sources, answer_id, prediction
 from serving.matches import MatchKind
 from serving.players import PlayerKind
 from serving.pre_match import Before, Match
@@ -86,12 +87,13 @@ def settings(redis_server: RedisServer) -> Settings:
 class Chances:
     """Stands in for win_probability: what was asked, and one answer to all."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: float = CHANCE) -> None:
         self.asked: list[Question] = []
+        self._said = said
 
     def __call__(self, questions: Sequence[Question]) -> list[float | None]:
         self.asked += questions
-        return [CHANCE] * len(questions)
+        return [self._said] * len(questions)
 
 
 @pytest.fixture
@@ -272,6 +274,20 @@ def test_a_thousand_players_of_a_thousand_teams_are_read(
     ]
     known = PlayerKind().read(sources, card, asked)
     assert [one.context["team"] for one in known] == [f"T{n}" for n in range(1_000)]
+
+
+def test_a_players_answers_on_other_features_at_one_place_have_other_ids(
+    settings: Settings, sources: Sources, card: Card
+) -> None:
+    filled(settings)
+    answers = []
+    for chance in (CHANCE, CHANCE, 0.4):
+        known = read(replace(sources, chances=Chances(chance)), card, opponent="KT", side="red")
+        answers.append(prediction(card, "player", "Faker", known, Facts({}, {}), now_ms()))
+    assert len({(one["source_partition"], one["source_offset"]) for one in answers}) == 1
+    first, again, other = (answer_id(one, ("KT", "red")) for one in answers)
+    assert first == again != other
+    assert answer_id(answers[0], ("KT", "blue")) != first
 
 
 @pytest.mark.parametrize(
