@@ -109,14 +109,16 @@ class PlayerKind:
     outputs = OUTPUTS
 
     def asked(self, prediction: Record) -> Question:
-        """The player, the match that was played, or else what was told of the next map; and how many maps."""
-        match = prediction["match_id"]
-        told = {} if match else {name: prediction[name] for name in ("opponent", "side", "champion")}
+        """The player, the match that was played, what was taken into account, and how many maps.
+
+        In a match too the rest counts, for what the match itself does not tell.
+        """
+        told = {name: prediction[name] for name in ("opponent", "side", "champion")}
         return Question.model_construct(
             subject_type=PLAYER,
             subject_id=prediction["subject_id"],
             statistic=prediction["statistic"],
-            match_id=match,
+            match_id=prediction["match_id"],
             maps=prediction["maps"],
             **told,
         )

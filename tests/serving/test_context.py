@@ -60,17 +60,11 @@ def player(name: str, of: str, at: int) -> tuple[Any, dict[str, Any]]:
 
 def started(match: str, at: int, **values: Any) -> list[tuple[Any, dict[str, Any]]]:
     """What a MATCH_START tells of both teams: Faker of SKT on red in the middle."""
-    shared = {"match_id": match, "event_time": at, "league": "LCK", "patch": "7.1", "map_number": 1, **values}
-    return [
-        (CONTEXT, {**shared, "team": "KT", "opponent": "SKT", "side": "blue", "players": ["", "", "PawN"]}),
-        (
-            CONTEXT,
-            {
-                **{**shared, "team": "SKT", "opponent": "KT", "side": "red"},
-                **{"players": ["", "", "Faker"], "champions": ["", "", "Zed"]},
-            },
-        ),
-    ]
+    shared = {"match_id": match, "event_time": at, "league": "LCK", "patch": "7.1", "map_number": 1}
+    blue = {"team": "KT", "opponent": "SKT", "side": "blue", "players": ["", "", "PawN"]}
+    red = {"team": "SKT", "opponent": "KT", "side": "red", "players": ["", "", "Faker"]}
+    champions = {"champions": ["", "", "Zed"]}
+    return [(CONTEXT, {**shared, **blue, **values}), (CONTEXT, {**shared, **red, **champions, **values})]
 
 
 def state(match: str, at: int, **values: Any) -> tuple[Any, dict[str, Any]]:
@@ -291,13 +285,24 @@ def test_a_players_answers_on_other_features_at_one_place_have_other_ids(
 
 
 @pytest.mark.parametrize(
-    "asked",
-    [{}, {"maps": 2}, {"opponent": "KT"}, {"opponent": "KT", "side": "red", "champion": "Ahri", "maps": 3}],
+    ("asked", "told_at_start"),
+    [
+        ({}, {}),
+        ({"maps": 2}, {}),
+        ({"opponent": "KT"}, {}),
+        ({"opponent": "KT", "side": "red", "champion": "Ahri", "maps": 3}, {}),
+        ({"match_id": "LCK/1", "side": "red", "champion": "Ahri"}, {"players": None, "champions": None}),
+    ],
 )
 def test_what_a_players_answer_stood_on_can_be_read_again_from_its_record(
-    settings: Settings, sources: Sources, card: Card, asked: dict[str, Any]
+    settings: Settings,
+    sources: Sources,
+    card: Card,
+    asked: dict[str, Any],
+    told_at_start: dict[str, Any],
 ) -> None:
-    filled(settings)
+    began = filled(settings)
+    put(settings, *started("LCK/1", began + 1, **told_at_start))
     known, kind = read(sources, card, **asked), PlayerKind()
     facts = Facts({"statistic": "kills", "maps": asked.get("maps"), "player_id": "Faker"}, {})
     told = prediction(card, "player", "Faker", known, facts, now_ms())
