@@ -99,11 +99,11 @@ class MatchKind:
                     for subject, place, time_ms in zip(subjects, places, times, strict=True)
                 ]
             )
-        before = pre_match.estimates(card, inputs)
+        told = pre_match.told(pre_match.estimates(card, inputs), inputs)
         known = []
         for row, subject in enumerate(subjects):
             record = self._record(subject, places[row]) | {"event_time": times[row] if there[row] else None}
-            record |= pre_match.told(before[row], inputs[row])
+            record |= told[row]
             event_ms = record["event_time"]
             live = rows[row][0] not in OVER
             known.append(
@@ -128,16 +128,15 @@ class MatchKind:
         ]
         with sources.lock:
             inputs, _, newest = sources.before.read(matches)
-        before = pre_match.estimates(card, inputs)
+        told = pre_match.told(pre_match.estimates(card, inputs), inputs)
         vector = start()[0, [FEATURES.index(name) for name in card.features]]
-        for n, match, row, estimate, time_ms in zip(asked, matches, inputs, before, newest, strict=True):
+        for n, match, estimate, time_ms in zip(asked, matches, told, newest, strict=True):
             blue, red = match.teams
             record = self.nothing(card).record | {"match_id": match.match_id, "event_time": max(0, time_ms)}
-            record |= {"blue_team": blue, "red_team": red} | pre_match.told(estimate, row)
+            record |= {"blue_team": blue, "red_team": red} | estimate
             # It may begin at any moment, so its answer counts no longer than that of a match that goes on.
-            known[n] = Known(
-                vector, record, time_ms, True, bool(np.isnan(estimate)), before=record["pre_match"]
-            )
+            unknown = record["pre_match"] is None
+            known[n] = Known(vector, record, time_ms, True, unknown, before=record["pre_match"])
         return known
 
     def nothing(self, card: Card) -> Known:

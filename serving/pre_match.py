@@ -100,29 +100,43 @@ def regression(folder: Path) -> PreMatch:
     return pre_match.load(folder)
 
 
-def told(estimate: float, inputs: Inputs) -> dict[str, Any]:
-    """The fields of a ``Prediction`` that hold an estimate and what it stands on; null where there is none.
+def told(before: np.ndarray, inputs: Inputs) -> list[dict[str, Any]]:
+    """The fields of each ``Prediction`` that hold an estimate and what it stands on; null where unknown.
 
     An input that is unknown adds nothing, as one that is 0 does: with 0 the estimate can be made again.
+
+    Args:
+        before: The estimates, log odds, shape [n]; NaN where unknown.
+        inputs: What they stand on, shape [n, k].
     """
-    known = not math.isnan(estimate)
-    return {
-        "pre_match": float(estimate) if known else None,
-        "pre_match_inputs": np.nan_to_num(inputs).tolist() if known else None,
-    }
+    stood_on = np.nan_to_num(inputs).tolist()
+    return [
+        {"pre_match": None, "pre_match_inputs": None}
+        if math.isnan(estimate)
+        else {"pre_match": estimate, "pre_match_inputs": known}
+        for estimate, known in zip(before.tolist(), stood_on, strict=True)
+    ]
+
+
+def digests(matrix: np.ndarray, before: np.ndarray, service: str) -> list[str]:
+    """Identities of all that predictions of matches depend on: each vector, and the estimate if there is one.
+
+    Args:
+        matrix: The features, float32, shape [n, f].
+        before: The pre-match log odds, shape [n]; NaN where nothing was known; then it is the vector's.
+        service: The feature service.
+    """
+    stacked = np.column_stack([matrix, before.astype(np.float32)])
+    return [
+        sha256(vector[:-1] if unknown else vector, service)
+        for vector, unknown in zip(stacked, np.isnan(before).tolist(), strict=True)
+    ]
 
 
 def digest(vector: np.ndarray, estimate: float | None, service: str) -> str:
-    """Identity of all that a prediction of a match depends on: the vector, and the estimate if there is one.
-
-    Args:
-        vector: The features, float32, shape [f].
-        estimate: The pre-match log odds; None or NaN where nothing was known; then it is the vector's.
-        service: The feature service.
-    """
-    if estimate is None or math.isnan(estimate):
-        return sha256(vector, service)
-    return sha256(np.append(vector, np.float32(estimate)), service)
+    """Identity of all that one prediction depends on, see ``digests``; the estimate is None where unknown."""
+    (found,) = digests(vector[None], np.array([estimate], np.float64), service)
+    return found
 
 
 _OF_TEAMS = together("pre-match, teams", _TEAM, _PAIR, _CONTEXT)

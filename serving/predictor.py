@@ -169,11 +169,12 @@ def facts(
         now: When the predictions are published, ms since the Unix epoch.
     """
     probability, low, high = (values.tolist() for values in scores)
+    told = pre_match.told(before, batch.inputs)
+    digests = pre_match.digests(batch.matrix, before, model.service)
     records = []
-    for index, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
+    for index, (row, position, known) in enumerate(zip(batch.rows, batch.positions, told, strict=True)):
         given = dict(zip(PROVENANCE, row, strict=True))
         event_time = given["event_time"]
-        known = pre_match.told(before[index], batch.inputs[index])
         records.append(
             {
                 "prediction_id": prediction_id(
@@ -196,7 +197,7 @@ def facts(
                 "interval_high": high[index],
                 "interval_level": model.interval_level,
                 "feature_service": model.service,
-                "features_sha256": pre_match.digest(batch.matrix[index], before[index], model.service),
+                "features_sha256": digests[index],
                 "source_topic": EVENTS,
                 "source_partition": given["source_partition"],
                 "source_offset": given["source_offset"],

@@ -49,7 +49,7 @@ def test_an_estimate_can_be_made_again_from_what_is_written_of_it() -> None:
     inputs = np.full((2, len(INPUTS)), np.nan)
     inputs[0, [0, 9]] = (0.4, -1.25)
     said = estimates(CARD, inputs)
-    first, nothing = (told(said[n], inputs[n]) for n in range(2))
+    first, nothing = told(said, inputs)
     assert nothing == {"pre_match": None, "pre_match_inputs": None}
     again = estimates(CARD, np.array([first["pre_match_inputs"]]))
     assert float(again[0]) == first["pre_match"]

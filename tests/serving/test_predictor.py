@@ -78,6 +78,38 @@ def test_what_was_known_before_is_in_the_record_in_the_hash_and_in_the_id() -> N
     assert (nothing["pre_match"], nothing["pre_match_inputs"]) == (None, None)
 
 
+def test_a_batch_has_the_identities_that_its_rows_have_alone() -> None:
+    random = np.random.default_rng(7)
+    matrix = random.normal(size=(40, 2)).astype(np.float32)
+    before = random.normal(size=40).astype(np.float32)
+    before[::3], matrix[::7, 1], matrix[5, 0] = np.nan, np.nan, -0.0
+    inputs = np.where(random.random((40, len(INPUTS))) < 0.5, np.nan, random.normal(size=(40, len(INPUTS))))
+    rows = [tuple({**ROW, "source_offset": n}[name] for name in PROVENANCE) for n in range(40)]
+    scores = (random.random(40), random.random(40), random.random(40))
+    records = facts(
+        MODEL, Batch(rows, [Position(1, 5, 1_020)] * 40, matrix, inputs), before, scores, 1_030, 1_031
+    )
+    for n, record in enumerate(records):
+        known = not np.isnan(before[n])
+        vector = np.append(matrix[n], before[n]) if known else matrix[n]
+        assert record["features_sha256"] == sha256(vector, MODEL.service)
+        said = float(before[n]) if known else None
+        assert record["prediction_id"] == prediction_id(MODEL, "LCK/1", 2, n, said)
+        assert record["pre_match"] == said
+        assert record["pre_match_inputs"] == (np.nan_to_num(inputs[n]).tolist() if known else None)
+
+
+def test_the_identities_of_a_known_prediction_stay() -> None:
+    assert (one()["prediction_id"], one()["features_sha256"]) == (
+        "51a3befc99be44aa86481ea0c7110d1c",
+        "73b30cccaf7ba8c0bd5491fa19928f763e7039692fff6770e6a25f196880d28f",
+    )
+    assert (one(0.3)["prediction_id"], one(0.3)["features_sha256"]) == (
+        "203c3790657530fe8ed21c6b2b86f434",
+        "37045d5f055ba2124808290999d9059a93829e9067a80ea8ffef035d89df3f4c",
+    )
+
+
 def test_the_same_position_has_the_same_prediction_id() -> None:
     assert one()["prediction_id"] == one()["prediction_id"] == prediction_id(MODEL, "LCK/1", 2, 77)
 
