@@ -6,8 +6,9 @@ is over holds its own result: so a form counts only where it was told before the
 
 A match is looked up when its first event comes. What a MATCH_START tells of its teams is in the online store
 a moment later, so for some seconds what is known of the teams has to do, and the look-up is repeated. Then it
-is settled: the first process that has it all writes it to Redis, and all others read it there. So a match is
-answered by one estimate, by the live path and by HTTP, to its end.
+is settled: the first process that has it all, or something of it after ten seconds, writes it to Redis, and
+all others read it there. So a match is answered by one estimate, by the live path and by HTTP, to its end.
+Where nothing at all is known nothing is settled; it is looked up again, longer and longer apart.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from serving.rows import Row, rows_of, together
 log = structlog.get_logger()
 
 SETTLED_AFTER_SECONDS = 10.0
-"""How long a match is looked up again while the online store lacks what its MATCH_START tells."""
+"""How long a match is looked up again while the online store lacks what its MATCH_START tells, where at least
+something is known."""
 AGAIN_SECONDS = 0.5
 """The pause before it is looked up for the second time; each further one is as long as all before it."""
 
@@ -242,7 +244,9 @@ class Before:
         ready = []
         for match, found, whole in zip(unsettled, inputs, complete, strict=True):
             held = self._hold(match.match_id, found, now, settled=False)
-            if whole or now - held.since >= SETTLED_AFTER_SECONDS:
+            waited = now - held.since >= SETTLED_AFTER_SECONDS
+            # Where nothing is known forms may still be on their way; settled, none would count for a day.
+            if whole or (waited and not np.isnan(found).all()):
                 ready.append((match.match_id, found))
         self._settle(ready, now)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from serving.again import read_again
 from serving.engine import Facts, Known, Sources, answer_id, prediction
 from serving.matches import MatchKind
 from serving.players import PlayerKind
-from serving.pre_match import Before, Match
+from serving.pre_match import SETTLED_AFTER_SECONDS, Before, Match
 from serving.questions import Question
 from streams.clock import now_ms
 from tests.cli.records import record
@@ -129,6 +130,42 @@ def test_a_match_is_settled_once_what_its_start_tells_is_there(settings: Setting
     for other in (first, second, Before(settings)):
         np.testing.assert_array_equal(other.of([match])[0], settled)
         other.close()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the clock that look-ups go by some seconds forward."""
+    real, ahead = time.monotonic, [0.0]
+
+    def forward(seconds: float) -> None:
+        ahead[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: real() + ahead[0])
+    return forward
+
+
+def test_after_ten_seconds_what_is_known_is_settled_but_never_that_nothing_is(
+    settings: Settings, later: Callable[[float], None]
+) -> None:
+    began = now_ms() - HOUR_MS
+    match, before, other = Match("LCK/1", ("KT", "SKT"), began), Before(settings), Before(settings)
+    assert np.isnan(before.of([match])).all()
+    later(SETTLED_AFTER_SECONDS + 1)
+    assert np.isnan(before.of([match])).all()
+    put(settings, team("KT", began - 1, wins=3), team("SKT", began - 1))
+    (known,) = other.of([match])
+    assert not np.isnan(known).all()
+    later(SETTLED_AFTER_SECONDS - 1)
+    put(settings, team("KT", began - 1, wins=9))
+    young = Before(settings)
+    assert not np.array_equal(young.of([match])[0], known, equal_nan=True), "nobody has settled it yet"
+    later(2)
+    (settled,) = before.of([match])
+    put(settings, team("KT", began - 1, wins=1))
+    later(SETTLED_AFTER_SECONDS)
+    for one in (before, other, young, Before(settings)):
+        np.testing.assert_array_equal(one.of([match])[0], settled)
+        one.close()
 
 
 def test_forms_that_were_told_after_the_start_are_not_known(settings: Settings) -> None:
