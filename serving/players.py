@@ -86,8 +86,12 @@ class _Playing:
 
 @dataclass(frozen=True)
 class _Case:
-    """A player in a map: what is known without forms of teams and without who wins."""
+    """A player in a map: what is known without forms of teams and without who wins.
 
+    ``seated`` says that the player is known to play in the match that was looked up, and with which counts.
+    """
+
+    seated: bool
     form: Row
     event_ms: int
     playing: _Playing | None
@@ -158,11 +162,11 @@ class PlayerKind:
                 what = "is not known" if match is None else "is over"
                 known[n] = replace(self.nothing(card), refusal=f"The match {question.match_id} {what}.")
             else:
-                cases[n] = _case(question, form, at, window, match if match and match.on else None)
-                if _maps(question) > 1 and (cases[n].map_number or 1) > 1:
-                    text = f"This is map {cases[n].map_number} of a series; sums are from its first map on."
-                    known[n] = replace(self.nothing(card), refusal=text)
-                    del cases[n]
+                case = _case(question, form, at, window, match if match and match.on else None)
+                if refusal := _refusal(question, case):
+                    known[n] = replace(self.nothing(card), refusal=refusal)
+                else:
+                    cases[n] = case
         asked = {n: questions[n] for n in cases}
         known |= self._answerable(sources, card, asked, cases)
         return [known[n] for n in range(len(questions))]
@@ -334,6 +338,15 @@ def _told_of(question: Question) -> bool:
     return any((question.opponent, question.side, question.champion))
 
 
+def _refusal(question: Question, case: _Case) -> str:
+    """Why a question cannot be answered of a player in a map; empty where it can."""
+    if question.match_id is not None and not case.seated:
+        return f"{question.subject_id} is not known to play in {question.match_id}."
+    if _maps(question) > 1 and (case.map_number or 1) > 1:
+        return f"This is map {case.map_number} of a series; sums are from its first map on."
+    return ""
+
+
 def _prop(vector: np.ndarray, outputs: Sequence[np.ndarray], statistic: str) -> Prop:
     """What the model's outputs for one vector say of a statistic."""
     said = {name: values[None] for name, values in zip(OUTPUTS, outputs, strict=True)}
@@ -380,10 +393,11 @@ def _case(
     """A player in the map that is asked about: what is known of a match, then what the question tells."""
     seat = _seat(question.subject_id, form, playing)
     seen = window if window and playing and window["match_id"] == playing.state["match_id"] else None
+    seated = seat is not None or seen is not None
     if seen and seen["match_kills"] is None:
         # A record of before the totals: what is counted is not known, so nothing is said of this map.
-        seen = playing = None
-        seat = None
+        seen = playing = seat = None
+        seated = False
     side = (seat.side if seat else None) or (seen["team"] if seen else None) or question.side
     team, opponent = form["team"], None
     if playing is not None and side is not None:
@@ -392,6 +406,7 @@ def _case(
     context = playing.contexts.get(side or "", {}) if playing else {}
     told_scope = context.get("patch") or context.get("season")
     return _Case(
+        seated=seated,
         form=form,
         event_ms=event_ms,
         playing=playing,

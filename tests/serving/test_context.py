@@ -283,6 +283,20 @@ def test_what_a_window_does_not_count_is_not_taken_for_nothing(
     window = {"player_id": "Faker", "match_id": "LCK/1", "event_time": began + 700_000}
     put(settings, (WINDOW, {**window, "match_kills": None}))
     assert read(sources, card).context["match_id"] is None
+    assert read(sources, card, match_id="LCK/1").refusal == "Faker is not known to play in LCK/1."
+
+
+@pytest.mark.parametrize("told", [{}, {"side": "blue", "champion": "Ahri", "opponent": "KT"}])
+def test_of_a_match_that_a_player_does_not_play_nothing_is_said(
+    settings: Settings, sources: Sources, card: Card, told: dict[str, Any]
+) -> None:
+    began = filled(settings)
+    others = {"blue_team": "ROX", "red_team": "SSG"}
+    put(settings, state("LCK/2", began + 500_000, **others))
+    assert read(sources, card, match_id="LCK/2", **told).refusal == "Faker is not known to play in LCK/2."
+    put(settings, state("LCK/2", began + 600_000, **others | {"blue_team": "SKT"}))
+    seated = read(sources, card, match_id="LCK/2", **told)
+    assert not seated.refusal and (seated.context["match_id"], seated.context["side"]) == ("LCK/2", "blue")
 
 
 def test_sums_over_a_series_are_asked_from_its_first_map_on(
