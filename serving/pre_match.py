@@ -14,6 +14,7 @@ Where nothing at all is known nothing is settled; it is looked up again, longer 
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ from models.artefact import Card
 from models.vector import sha256
 from models.win_probability import pre_match
 from models.win_probability.pre_match import INPUTS, MatchContext, PreMatch, Side
-from riftstream.errors import StackError
+from riftstream.errors import FeatureError, StackError
 from riftstream.settings import Settings
 from serving.circuit import Circuit
 from serving.rows import Row, rows_of, together
@@ -56,6 +57,11 @@ _TIMEOUT_SECONDS = 0.25
 _PREFIX = b"rift:before:"
 _TEAM, _PAIR, _CONTEXT = (find_view(name) for name in ("team_form", "head_to_head", "match_context"))
 _PLAYER, _CHAMPION = find_view("player_form"), find_view("champion_meta")
+
+_NEEDED = ("wins", "kills_mean", "deaths_mean", "assists_mean")
+"""What the regression needs of a player's form, which may be null where a source tells no counts."""
+_ODD = (FeatureError, ValueError, TypeError, LookupError, struct.error)
+"""What reading raises where a row in Redis is none of ours or lacks what each form has."""
 
 Inputs = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -214,6 +220,8 @@ class Before:
     def read(self, matches: Sequence[Match]) -> tuple[Inputs, list[bool], list[int]]:
         """What the online store knows now, without regard to what was settled.
 
+        Of a match with a row that cannot be read nothing is known.
+
         Returns:
             The inputs; whether what the MATCH_START tells was there for each team that has a name; time of
             the newest form behind each match's inputs, ms, -1 where there is none.
@@ -223,21 +231,37 @@ class Before:
         """
         inputs, complete, newest = [], [], []
         for start in range(0, len(matches), _AT_ONCE):
-            for context, whole, time_ms in self._contexts(matches[start : start + _AT_ONCE]):
-                inputs.append(context)
+            for known, whole, time_ms in self._known(matches[start : start + _AT_ONCE]):
+                inputs.append(known)
                 complete.append(whole)
                 newest.append(time_ms)
-        return pre_match.inputs(inputs), complete, newest
+        return np.array(inputs, np.float64).reshape(-1, len(INPUTS)), complete, newest
+
+    def _known(self, matches: Sequence[Match]) -> list[tuple[Inputs, bool, int]]:
+        """See ``read``; where a row cannot be read, match by match, so that one holds up no other."""
+        try:
+            contexts, complete, newest = zip(*self._contexts(matches), strict=True)
+            return list(zip(pre_match.inputs(contexts), complete, newest, strict=True))
+        except _ODD as odd:
+            if len(matches) > 1:
+                return [known for match in matches for known in self._known([match])]
+            log.warning("pre_match.odd_row", match=matches[0].match_id, error=str(odd))
+            return [(np.full(len(INPUTS), np.nan), False, -1)]
 
     def _look_up(self, due: Sequence[Match], now: float) -> None:
         """Enter what is settled, or what is known now."""
         kept = self._shared.mget([_key(match.match_id) for match in due])
-        unsettled = []
+        unsettled, odd = [], []
         for match, raw in zip(due, kept, strict=True):
-            if raw is None:
+            settled = None if raw is None else _read(raw)
+            if settled is None:
                 unsettled.append(match)
+                odd += [] if raw is None else [match.match_id]
             else:
-                self._hold(match.match_id, _read(raw), now, settled=True)
+                self._hold(match.match_id, settled, now, settled=True)
+        if odd:
+            log.warning("pre_match.odd_value", matches=odd)
+            self._shared.delete(*map(_key, odd))
         if not unsettled:
             return
         inputs, complete, _ = self.read(unsettled)
@@ -270,8 +294,9 @@ class Before:
             pipe.get(_key(match_id))
         if names:
             for match_id, raw in zip(names, pipe.execute()[1::2], strict=True):
-                if raw is not None:
-                    self._hold(match_id, _read(raw), now, settled=True)
+                settled = None if raw is None else _read(raw)
+                if settled is not None:
+                    self._hold(match_id, settled, now, settled=True)
 
     def _contexts(self, matches: Sequence[Match]) -> list[tuple[MatchContext, bool, int]]:
         """What is known of matches, whether that is all, and its newest time: two reads for all of them."""
@@ -321,7 +346,8 @@ class Before:
         forms, rates = (rows_of(vectors, view) for view in (_PLAYER, _CHAMPION))
         for (place, player, champion, scope), form_row, rate in zip(wanted, forms, rates, strict=True):
             of_players, of_champions, newest = found[place]
-            if player and (form := known_at(form_row, _PLAYER, as_of[place], ids[place])):
+            form = known_at(form_row, _PLAYER, as_of[place], ids[place]) if player else None
+            if form and all(form[name] is not None for name in _NEEDED):
                 of_players.append(form)
                 newest = max(newest, form_row[0])
             if champion and scope and (known := known_at(rate, _CHAMPION, as_of[place], ids[place])):
@@ -341,7 +367,13 @@ def _listed(inputs: Inputs) -> dict[str, float | None]:
     }
 
 
-def _read(raw: bytes) -> Inputs:
-    """The inputs that a process wrote, perhaps one of other code: what it did not know is unknown."""
-    written = orjson.loads(raw)
-    return np.array([written.get(name) for name in INPUTS], np.float64)
+def _read(raw: bytes) -> Inputs | None:
+    """The inputs that a process wrote, perhaps one of other code: what it did not know is unknown.
+
+    None where they cannot be read.
+    """
+    try:
+        written = orjson.loads(raw)
+        return np.array([written.get(name) for name in INPUTS], np.float64)
+    except (ValueError, TypeError, AttributeError):
+        return None

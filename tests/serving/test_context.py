@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 
 from features.online import OnlineReader
 from features.views import find_view
@@ -21,6 +22,7 @@ from models.win_probability import pre_match
 from models.win_probability.pre_match import INPUTS, MatchContext, Side
 from riftstream.settings import Settings
 from serving.again import read_again
+from serving.circuit import CLOSED
 from serving.engine import Facts, Known, Sources, answer_id, prediction
 from serving.matches import MatchKind
 from serving.players import PlayerKind
@@ -177,6 +179,58 @@ def test_forms_that_were_told_after_the_start_are_not_known(settings: Settings) 
     only_red = pre_match.inputs([MatchContext(red=Side(team("SKT", began)[1]))])[0]
     np.testing.assert_array_equal(found[0], only_red)
     assert np.isnan(found[1]).all()
+
+
+def odd(settings: Settings, key: str) -> None:
+    """Put a value that is none of ours into each feature of an entity."""
+    client: Any = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    (entity,) = [one for one in client.scan_iter() if key.encode() in one and client.type(one) == b"hash"]
+    fields = [name for name in client.hkeys(entity) if not name.startswith(b"_ts:")]
+    client.hset(entity, mapping=dict.fromkeys(fields, b"\x7fodd"))
+    client.close()
+
+
+def test_one_odd_row_leaves_the_other_matches_and_the_circuit(settings: Settings) -> None:
+    began = now_ms() - HOUR_MS
+    names = ("KT", "SKT", "ROX", "SSG")
+    put(settings, *(team(name, began - 1, wins=wins) for wins, name in enumerate(names)))
+    matches = [Match("LCK/1", ("KT", "SKT"), began), Match("LCK/2", ("ROX", "SSG"), began)]
+    odd(settings, "ROX")
+    before = Before(settings)
+    found = before.of(matches)
+    assert not np.isnan(found[0]).all() and np.isnan(found[1]).all()
+    assert before._circuit.state == CLOSED
+    known, complete, newest = before.read(matches)
+    np.testing.assert_array_equal(known, found)
+    assert (complete[1], newest[1]) == (False, -1)
+    before.close()
+
+
+@pytest.mark.parametrize("value", [b"{", b"[1]", b'{"team_wins": "many"}'])
+def test_a_settled_value_that_cannot_be_read_is_looked_up_again(settings: Settings, value: bytes) -> None:
+    began = now_ms() - HOUR_MS
+    put(settings, team("KT", began - 1, wins=3), team("SKT", began - 1), *started("LCK/1", began))
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    client.set("rift:before:LCK/1", value)
+    before = Before(settings)
+    (found,) = before.of([Match("LCK/1", ("KT", "SKT"), began)])
+    assert found[list(INPUTS).index("team_wins")] < 0 and before._circuit.state == CLOSED
+    assert client.get("rift:before:LCK/1") != value
+    before.close()
+    client.close()
+
+
+def test_a_players_form_without_counts_is_left_out(settings: Settings) -> None:
+    began = now_ms() - HOUR_MS
+    put(settings, *started("LCK/1", began), player("PawN", "KT", began - 1))
+    view, form = player("Faker", "SKT", began - 1)
+    put(settings, (view, form | {"kills_mean": None}))
+    before = Before(settings)
+    (found,) = before.of([Match("LCK/1", ("KT", "SKT"), began)])
+    before.close()
+    only_blue = MatchContext(Side(None, [player("PawN", "KT", began)[1]]), Side())
+    np.testing.assert_array_equal(found, pre_match.inputs([only_blue])[0])
+    assert not np.isnan(found).all()
 
 
 def test_a_store_that_is_away_leaves_the_live_state(settings: Settings) -> None:
