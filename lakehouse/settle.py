@@ -6,7 +6,6 @@ the stream (ADR 0098).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,8 @@ class Settled:
 def settle(settings: Settings | None = None) -> Settled:
     """Give predictions about players their outcomes, and tell the quality of their models anew.
 
-    Doing it twice changes nothing.
+    Doing it twice changes nothing. What a round that broke off left untold the next one tells; it may send
+    records of quality that were sent before, but the table has each once.
 
     Args:
         settings: Where lake and Kafka are; the process's settings by default.
@@ -57,13 +57,14 @@ def settle(settings: Settings | None = None) -> Settled:
     with file_lock(settings.home / "lake" / "settle.lock"):
         catalog = connect(settings)
         rows = outcomes(catalog)
-        if not rows.num_rows:
-            return Settled(0, 0, 0)
-        append(catalog, OUTCOMES, rows)
-        told = quality(catalog, rows)
-        with Producer(settings, topic=TOPIC) as producer:
-            producer.send_batch(map(_record, told.to_pylist()))
-        append(catalog, QUALITY, told)
+        if rows.num_rows:
+            append(catalog, OUTCOMES, rows)
+        # Also without new outcomes: what a round that broke off left untold is told by the next one.
+        told = quality(catalog)
+        if told.num_rows:
+            with Producer(settings, topic=TOPIC) as producer:
+                producer.send_batch(map(_record, told.to_pylist()))
+            append(catalog, QUALITY, told)
     return Settled(rows.num_rows, rows["outcome"].null_count, told.num_rows)
 
 
@@ -72,22 +73,9 @@ def outcomes(catalog: Catalog) -> pa.Table:
     return query_in(catalog, (_FOLDER / "settle.sql").read_text())
 
 
-def quality(catalog: Catalog, settled: pa.Table) -> pa.Table:
-    """Rows of ``predictions.model_quality`` of the models and leagues that some outcomes are of."""
-    touched = set(_scopes(settled.to_pylist()))
-    rows = query_in(catalog, (_FOLDER / "quality.sql").read_text())
-    return rows.filter(pa.array([_scope(row) in touched for row in rows.to_pylist()], pa.bool_()))
-
-
-def _scopes(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[Any, ...]]:
-    """Where an outcome counts: in its league, and in all."""
-    for row in rows:
-        yield _scope(row)
-        yield _scope(row | {"league": None})
-
-
-def _scope(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["model_name"], row["model_version"], row["league"]
+def quality(catalog: Catalog) -> pa.Table:
+    """Rows of ``predictions.model_quality`` that its table does not have yet."""
+    return query_in(catalog, (_FOLDER / "quality.sql").read_text())
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 --           have no outcome yet.
 -- Promises: A prediction that names a match is settled by the player's game in it. One that does not is about the next
 --           map: it knew the player's form as of its event_time, and the first game that ended after that settles it.
+--           One that was asked for again while the form was the same has one identity and one outcome.
 --           On a line that the count meets nobody wins: such a row has no outcome. What nothing settled within 90 days
 --           is left alone.
 
@@ -15,6 +16,7 @@ WITH asked AS (
     AND coalesce(maps, 1) = 1 AND probability IS NOT NULL AND as_of >= now() - INTERVAL 90 DAY
     AND prediction_id NOT IN (
       SELECT prediction_id FROM predictions.prediction_outcomes WHERE subject_type = 'player')
+  QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY as_of, log_offset) = 1
 ),
 
 games AS (
@@ -54,7 +56,9 @@ SELECT
   CASE WHEN g.won THEN g.side WHEN g.side = 'blue' THEN 'red' ELSE 'blue' END AS winner,
   outcome,
   power(fair - outcome, 2) AS squared_error,
-  -ln(least(greatest(CASE outcome WHEN 1 THEN fair WHEN 0 THEN 1 - fair END, 1e-7), 1 - 1e-7)) AS log_loss,
+  CASE WHEN outcome IS NOT NULL AND fair IS NOT NULL THEN
+    -ln(least(greatest(if(outcome = 1, fair, 1 - fair), 1e-7), 1 - 1e-7))
+  END AS log_loss,
   g.event_time AS ended, g.source_partition, g.source_offset, 'player' AS subject_type, a.subject_id AS player_id,
   a.statistic, a.line, a.push, came AS "value", now() AS settled_at
 FROM judged
